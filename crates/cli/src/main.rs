@@ -1,0 +1,2 @@
+//! The `swarmmq` program.
+fn main() {}

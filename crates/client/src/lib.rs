@@ -1,0 +1,1 @@
+//! Client library of SwarmMQ: producers, consumers and administration over the native protocol.

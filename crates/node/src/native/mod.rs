@@ -1,0 +1,1 @@
+//! The listener and the sessions of the native protocol.

@@ -1,0 +1,1 @@
+//! ZeroMQ endpoints: a session for each peer.

@@ -1,0 +1,1 @@
+//! Multipart envelopes of ZeroMQ endpoints.
