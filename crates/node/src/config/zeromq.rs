@@ -1,0 +1,210 @@
+//! `zeromq`: the endpoints that ZeroMQ clients connect to.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use swarmmq_protocol::DestinationName;
+use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
+
+use super::address::Bind;
+use super::fields::{Fields, Section, Value};
+use super::problem::ProblemKind;
+use super::quantity::Size;
+use super::scalar::{Label, words};
+use super::tree::{Node, Yaml};
+
+/// `zeromq`: the list of endpoints. A file that has `zeromq.endpoints` replaces the default ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZeromqConfig {
+    /// The endpoints. Default: `durable` on 5551 and `ingest` on 5552 into the queue `ingest`, on loopback.
+    pub endpoints: Vec<EndpointConfig>,
+}
+
+impl Default for ZeromqConfig {
+    fn default() -> Self {
+        let loopback = |port| Bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let durable = EndpointConfig {
+            name: Some(Label::of("durable")),
+            kind: Some(EndpointKind::Durable),
+            bind: Some(loopback(5551)),
+            ..EndpointConfig::default()
+        };
+        let ingest = EndpointConfig {
+            name: Some(Label::of("ingest")),
+            kind: Some(EndpointKind::Ingest),
+            bind: Some(loopback(5552)),
+            queue: DestinationName::new("ingest").ok(),
+            ..EndpointConfig::default()
+        };
+        Self { endpoints: vec![durable, ingest] }
+    }
+}
+
+impl Section for ZeromqConfig {
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        let Self { endpoints } = self;
+        fields.list("endpoints", endpoints);
+    }
+}
+
+/// One of `zeromq.endpoints`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// Its name, in metrics and logs. Required, and different from all others'.
+    pub name: Option<Label>,
+    /// What it does. Required.
+    pub kind: Option<EndpointKind>,
+    /// Where it binds. Required.
+    pub bind: Option<Bind>,
+    /// The destination that an `ingest` endpoint stores into. Required there, not allowed elsewhere.
+    pub queue: Option<DestinationName>,
+    /// The mechanisms a peer may use. Default `[null]` on loopback. Off loopback `null` needs
+    /// `security.ALLOW_UNAUTHENTICATED`, and `plain` also `security.ALLOW_PLAINTEXT`.
+    pub mechanisms: Vec<Mechanism>,
+    /// File with the server's CURVE secret key in 40 characters of Z85. Required with `curve`. Default none.
+    pub curve_secret_key_file: Option<PathBuf>,
+    /// Most connections. Default 10,000. Each costs a file descriptor and, idle, less than 8 KiB.
+    pub max_connections: u32,
+    /// Most connections that have not finished their handshake. Default 1,024. Each costs up to 4 KiB.
+    pub max_handshakes: u32,
+    /// A handshake that takes longer is closed. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Largest message read, all frames together. Default 1 MiB; at most 32 MiB. A larger one
+    /// ends the connection before memory is taken for it.
+    pub max_message_size: Size,
+    /// Most frames of a message. Default 64.
+    pub max_frames: u32,
+    /// Bytes waiting to be written to one peer, before the node stops reading from it. Default 8 MiB.
+    pub send_queue_size: Size,
+    /// Bytes read from one peer and not stored yet, before the node stops reading from it. Default 8 MiB.
+    pub receive_queue_size: Size,
+    /// How often a silent peer is pinged. Default 10 s; 0: never.
+    pub heartbeat_interval: Duration,
+    /// A peer that is silent this long despite pings is gone. Default 30 s.
+    pub heartbeat_timeout: Duration,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            kind: None,
+            bind: None,
+            queue: None,
+            mechanisms: vec![Mechanism::Null],
+            curve_secret_key_file: None,
+            max_connections: 10_000,
+            max_handshakes: 1_024,
+            handshake_timeout: Duration::from_secs(10),
+            max_message_size: Size(MESSAGE_BYTES_DEFAULT as u64),
+            max_frames: 64,
+            send_queue_size: Size::mebibytes(8),
+            receive_queue_size: Size::mebibytes(8),
+            heartbeat_interval: Duration::from_secs(10),
+            heartbeat_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl EndpointConfig {
+    /// The name; a configuration that was validated has one.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.name.as_ref().map_or("unnamed", Label::as_str)
+    }
+}
+
+impl Section for EndpointConfig {
+    fn fields(&mut self, fields: &mut Fields<'_>) {
+        let Self {
+            name,
+            kind,
+            bind,
+            queue,
+            mechanisms,
+            curve_secret_key_file,
+            max_connections,
+            max_handshakes,
+            handshake_timeout,
+            max_message_size,
+            max_frames,
+            send_queue_size,
+            receive_queue_size,
+            heartbeat_interval,
+            heartbeat_timeout,
+        } = self;
+        fields.value("name", name);
+        fields.value("kind", kind);
+        fields.value("bind", bind);
+        fields.value("queue", queue);
+        fields.value("mechanisms", mechanisms);
+        fields.value("curve_secret_key_file", curve_secret_key_file);
+        fields.value("max_connections", max_connections);
+        fields.value("max_handshakes", max_handshakes);
+        fields.value("handshake_timeout", handshake_timeout);
+        fields.value("max_message_size", max_message_size);
+        fields.value("max_frames", max_frames);
+        fields.value("send_queue_size", send_queue_size);
+        fields.value("receive_queue_size", receive_queue_size);
+        fields.value("heartbeat_interval", heartbeat_interval);
+        fields.value("heartbeat_timeout", heartbeat_timeout);
+    }
+}
+
+/// What an endpoint does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndpointKind {
+    /// Puts, pulls and acknowledgements with replies, for REQ and DEALER.
+    Durable,
+    /// Stores what PUSH sockets send into one queue. There is no reply: at most once until it was read.
+    Ingest,
+}
+
+words!(
+    EndpointKind,
+    "a kind of endpoint: durable or ingest",
+    EndpointKind::Durable = "durable",
+    EndpointKind::Ingest = "ingest",
+);
+
+/// How a ZeroMQ peer shows who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mechanism {
+    /// It does not.
+    Null,
+    /// By name and password, readable on the wire.
+    Plain,
+    /// By a key pair; everything is encrypted.
+    Curve,
+}
+
+impl Value for Mechanism {
+    const EXPECTED: &'static str = "a mechanism: null, plain or curve";
+    const KIND: &'static str = "word";
+
+    fn parse(node: &Node) -> Result<Self, ProblemKind> {
+        match &node.value {
+            // To YAML the bare word is the absence of a value.
+            Yaml::Null => Ok(Self::Null),
+            Yaml::Text(text) => match text.as_str() {
+                "null" => Ok(Self::Null),
+                "plain" => Ok(Self::Plain),
+                "curve" => Ok(Self::Curve),
+                _ => Err(Self::invalid(text, None)),
+            },
+            _ => Err(Self::wrong_type(node)),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Null => "null",
+            Self::Plain => "plain",
+            Self::Curve => "curve",
+        }
+        .to_owned()
+    }
+}
