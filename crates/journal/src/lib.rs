@@ -54,6 +54,8 @@ mod snapshot;
 mod state;
 mod table;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use disk::{Disk, DiskFile, DiskLock, FileDisk};

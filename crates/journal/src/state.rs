@@ -75,6 +75,8 @@ pub(crate) struct FileState {
     pub(crate) origin: u32,
     /// Where the records end.
     pub(crate) end: u64,
+    /// Header checksum of the last record.
+    pub(crate) last: u32,
     /// Bytes on disk.
     pub(crate) bytes: u64,
     pub(crate) sealed: bool,

@@ -341,6 +341,7 @@ impl Writer {
             state.stats.batch_records_max = state.stats.batch_records_max.max(records as u64);
             if let Some(file) = state.files.get_mut(&number) {
                 file.end = u64::from(self.tail.end);
+                file.last = self.tail.chain;
             }
         }
         self.tell_room();
@@ -461,7 +462,12 @@ impl Writer {
             Ok(spare) => {
                 self.next_spare += 1;
                 self.spares.push(spare);
-                self.shared.state.lock().full = false;
+                {
+                    let mut state = self.shared.state.lock();
+                    // A move that found no room may find it now.
+                    state.reclaim_due |= state.full;
+                    state.full = false;
+                }
                 self.tell_room();
                 Ok(true)
             }
@@ -546,6 +552,7 @@ impl FileState {
             truncated_up_to: 0,
             origin: tail.segment.number(),
             end: u64::from(tail.end),
+            last: tail.chain,
             bytes,
             sealed: false,
         }
