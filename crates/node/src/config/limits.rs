@@ -35,7 +35,7 @@ pub struct LimitsConfig {
     pub max_http_connections: u32,
     /// Largest body of an HTTP request; a larger one is answered with 413. Default 64 KiB.
     pub max_http_request_size: Size,
-    /// The head of an HTTP request that takes longer is answered with 408 and closed; an idle connection is closed.
+    /// An HTTP connection whose request head takes longer, or that is idle so long, is closed.
     /// Default 10 s.
     pub http_header_timeout: Duration,
 }

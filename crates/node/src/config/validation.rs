@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use swarmmq_protocol::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
-use tracing_subscriber::EnvFilter;
 
 use super::exposure;
 use super::problem::{ConfigError, PROBLEMS_MAX, Problem, ProblemKind, shown};
 use super::quantity::{Size, show_duration};
 use super::root::Config;
 use super::zeromq::{EndpointConfig, EndpointKind, Mechanism};
+use crate::telemetry::level;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -183,12 +183,12 @@ fn numbers(config: &Config, findings: &mut Findings) {
         findings.conflict("journal.encryption_key_id", "it has at most 32 bytes");
     }
     findings.range("telemetry.max_destinations", config.telemetry.max_destinations, 0, 10_000);
-    if let Err(error) = EnvFilter::builder().parse(&config.telemetry.log_level) {
+    if let Err(error) = level::parse(&config.telemetry.log_level) {
         findings.add(
             "telemetry.log_level",
             ProblemKind::Invalid {
                 text: shown(&config.telemetry.log_level),
-                expected: "a log level (error, warn, info, debug, trace) or directives, as \"info,swarmmq_node=debug\"",
+                expected: "a log level (error, warn, info, debug, trace) or levels of modules, as \"info,swarmmq_node=debug\"",
                 reason: Some(shown(&error.to_string())),
             },
         );

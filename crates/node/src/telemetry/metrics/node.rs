@@ -1,0 +1,151 @@
+//! The handles of a node, and the page that shows them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use swarmmq_protocol::info::DestinationInfo;
+
+use super::definitions::{Definition, Kind, names};
+use super::destinations::Labelled;
+use super::exposition::Exposition;
+use super::journal::JournalMetrics;
+use super::listener::ListenerMetrics;
+use super::process::Process;
+use super::requests::{DeliveryMetrics, PutMetrics, RequestMetrics, SettlementMetrics};
+
+/// Where handles come from.
+pub(super) struct Registry {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl Registry {
+    fn new() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        for Definition { name, kind, help, .. } in names::ALL {
+            let name = KeyName::from_const_str(name);
+            match kind {
+                Kind::Counter => recorder.describe_counter(name, None, (*help).into()),
+                Kind::Gauge => recorder.describe_gauge(name, None, (*help).into()),
+                Kind::Histogram => {}
+            }
+        }
+        Self { recorder, handle }
+    }
+
+    pub(super) fn counter(&self, definition: &Definition, labels: &[(&'static str, &str)]) -> Counter {
+        self.recorder.register_counter(&key(definition, labels), &METADATA)
+    }
+
+    pub(super) fn gauge(&self, definition: &Definition, labels: &[(&'static str, &str)]) -> Gauge {
+        self.recorder.register_gauge(&key(definition, labels), &METADATA)
+    }
+}
+
+const METADATA: Metadata<'static> = Metadata::new("swarmmq_node", Level::INFO, None);
+
+fn key(definition: &Definition, labels: &[(&'static str, &str)]) -> Key {
+    let labels: Vec<Label> =
+        labels.iter().map(|(name, text)| Label::new(*name, (*text).to_owned())).collect();
+    Key::from_parts(definition.name, labels)
+}
+
+/// What is looked up when somebody reads the metrics, instead of being counted all the time.
+#[derive(Debug, Default, Clone)]
+#[non_exhaustive]
+pub struct NodeSample {
+    /// The destinations there are.
+    pub destinations: Vec<DestinationInfo>,
+    /// What the journal says of itself.
+    pub journal: Option<swarmmq_journal::Stats>,
+}
+
+impl NodeSample {
+    /// A sample with destinations, and the journal's figures if they are known.
+    #[must_use]
+    pub fn new(destinations: Vec<DestinationInfo>, journal: Option<swarmmq_journal::Stats>) -> Self {
+        Self { destinations, journal }
+    }
+}
+
+/// Everything a node counts. Made once, shared by all.
+pub struct Metrics {
+    registry: Registry,
+    listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
+    labelled: Labelled,
+    process: Process,
+    /// Requests read and refused.
+    pub requests: RequestMetrics,
+    /// Messages stored.
+    pub puts: PutMetrics,
+    /// Messages delivered.
+    pub deliveries: DeliveryMetrics,
+    /// Receipts settled.
+    pub settlements: SettlementMetrics,
+    /// The journal's syncs: hand it to the journal as its observer.
+    pub journal: Arc<JournalMetrics>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Metrics at 0, of which at most `max_destinations` destinations get series of their own.
+    #[must_use]
+    pub fn new(max_destinations: u32) -> Arc<Self> {
+        let registry = Registry::new();
+        let journal = JournalMetrics::new(
+            registry.counter(&names::JOURNAL_WRITTEN_BYTES, &[]),
+            registry.counter(&names::JOURNAL_MOVED_BYTES, &[]),
+        );
+        Arc::new(Self {
+            requests: RequestMetrics::new(&registry),
+            puts: PutMetrics::new(&registry),
+            deliveries: DeliveryMetrics::new(&registry),
+            settlements: SettlementMetrics::new(&registry),
+            journal: Arc::new(journal),
+            listeners: Mutex::default(),
+            labelled: Labelled::new(max_destinations as usize),
+            process: Process::new(),
+            registry,
+        })
+    }
+
+    /// The handles of a listener: `native`, `http`, or the name of a ZeroMQ endpoint.
+    ///
+    /// Call it once when the listener starts; what peers send must never become a name here.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Arc<ListenerMetrics> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(ListenerMetrics::new(&self.registry, name));
+        Arc::clone(listeners.entry(name.to_owned()).or_insert_with(make))
+    }
+
+    /// The page, without what the node's health adds.
+    #[must_use]
+    pub fn render(&self, sample: &NodeSample) -> Exposition {
+        let mut page = Exposition::after(self.registry.handle.render());
+        page.histogram(&names::PUT_DURATION, &self.puts.duration);
+        page.histogram(&names::SETTLE_DURATION, &self.settlements.duration);
+        page.histogram(&names::JOURNAL_SYNC_DURATION, &self.journal.sync_duration);
+        page.histogram(&names::JOURNAL_SYNC_RECORDS, &self.journal.sync_records);
+        if let Some(journal) = &sample.journal {
+            page.value(&names::JOURNAL_SIZE_BYTES, journal.bytes as f64);
+            page.value(&names::JOURNAL_LIVE_BYTES, journal.live_bytes as f64);
+            page.value(&names::JOURNAL_SEGMENTS, journal.segments as f64);
+            page.value(&names::JOURNAL_QUEUE_BYTES, journal.queue_bytes as f64);
+            page.value(&names::JOURNAL_HOT_READS, journal.hot_hits as f64);
+            page.value(&names::JOURNAL_COLD_READS, journal.hot_misses as f64);
+        }
+        self.labelled.render(&mut page, &sample.destinations);
+        page.series(&names::BUILD_INFO, [(env!("CARGO_PKG_VERSION"), 1.0)].into_iter());
+        self.process.render(&mut page);
+        page
+    }
+}
