@@ -1,6 +1,6 @@
 //! Opening a journal: making one, or reading back what a crash left.
 
-mod identity;
+pub(crate) mod identity;
 mod replay;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

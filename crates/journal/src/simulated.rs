@@ -157,7 +157,21 @@ impl SimulatedDisk {
         inner.crashed = true;
         let seed = inner.chance.next();
         let copy = Self::with_names(copy_names(&inner.names), seed, inner.capacity);
-        copy.inner.lock().durable_names = copy_names(&inner.durable_names);
+        {
+            // A file that is open under a durable name and another one is still one file.
+            let mut copied = copy.inner.lock();
+            let durable = inner.durable_names.iter().map(|(name, node)| {
+                let same = inner
+                    .names
+                    .iter()
+                    .find(|(_, other)| Arc::ptr_eq(node, other))
+                    .and_then(|(now, _)| copied.names.get(now).cloned());
+                let node = same.unwrap_or_else(|| Arc::new(Mutex::new(node.lock().clone())));
+                (name.clone(), node)
+            });
+            let durable = durable.collect();
+            copied.durable_names = durable;
+        }
         // Names that are not durable stay so for the program that finds them.
         let changes: Vec<NameChange> = {
             let copied = copy.inner.lock();

@@ -10,6 +10,7 @@ use crate::disk::{DiskFile, read_up_to, write_bytes};
 use crate::error::{Damage, SnapshotError, is_full};
 use crate::format::{FileName, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_HEADER_BYTES, SnapshotHeader, TAG_BYTES};
 use crate::journal::Journal;
+use crate::options::MasterKey;
 
 /// Length of the checksum after each chunk.
 const CHECKSUM_BYTES: usize = 4;
@@ -78,8 +79,7 @@ impl Journal {
             return Err(damaged("another snapshot"));
         }
         let master = self.shared.options.encryption.as_ref();
-        let cipher = master.map(|master| Cipher::snapshot(master, &header.salt));
-        let payload = decode(&bytes, cipher.as_ref()).map_err(damaged)?;
+        let payload = decode_with(&bytes, master).map_err(damaged)?;
         Ok(Some((index, payload)))
     }
 
@@ -186,6 +186,13 @@ fn decode_header(bytes: &[u8]) -> Result<(SnapshotHeader, &[u8]), &'static str> 
         return Err("a file of another length");
     }
     Ok((header, body))
+}
+
+/// Reads a whole snapshot under the master key, if it is encrypted.
+pub(crate) fn decode_with(bytes: &[u8], master: Option<&MasterKey>) -> Result<Bytes, &'static str> {
+    let (header, _) = decode_header(bytes)?;
+    let cipher = master.map(|master| Cipher::snapshot(master, &header.salt));
+    decode(bytes, cipher.as_ref())
 }
 
 /// Reads a whole snapshot; `cipher` opens its chunks when they are encrypted.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::format::SEGMENT_HEADER_BYTES;
 use crate::options::Options;
 use crate::state::{FileState, State};
 
@@ -40,13 +40,13 @@ pub(super) fn mostly_dead(state: &State, damaged: &BTreeSet<u32>, options: &Opti
     let mut victims: Vec<(u64, u32)> = sealed()
         .filter(|(_, file)| {
             let percent = u64::from(options.move_below_percent);
-            has_dead(file) && needed(file) * 100 < file.bytes * percent
+            has_dead(state, file) && needed(state, file) * 100 < file.bytes * percent
         })
-        .map(|(number, file)| (needed(file), *number))
+        .map(|(number, file)| (needed(state, file), *number))
         .collect();
     let small: Vec<(u64, u32)> = sealed()
         .filter(|(_, file)| file.bytes < options.segment_bytes / 8)
-        .map(|(number, file)| (needed(file), *number))
+        .map(|(number, file)| (needed(state, file), *number))
         .collect();
     if small.len() >= SMALL_FILES {
         victims.extend(small);
@@ -54,7 +54,7 @@ pub(super) fn mostly_dead(state: &State, damaged: &BTreeSet<u32>, options: &Opti
     victims.sort_unstable();
     victims.dedup();
     let mut total = 0;
-    victims
+    let victims: Vec<u32> = victims
         .into_iter()
         .take(VICTIMS_MAX)
         .take_while(|(bytes, _)| {
@@ -62,15 +62,19 @@ pub(super) fn mostly_dead(state: &State, damaged: &BTreeSet<u32>, options: &Opti
             total <= options.segment_bytes / 2
         })
         .map(|(_, number)| number)
-        .collect()
+        .collect();
+    // One small segment that is wholly alive would only be copied to itself.
+    let worthwhile = victims.len() > 1
+        || victims.iter().filter_map(|number| state.files.get(number)).any(|file| has_dead(state, file));
+    if worthwhile { victims } else { Vec::new() }
 }
 
 /// Bytes a copy of the segment would need.
-fn needed(file: &FileState) -> u64 {
-    file.live_bytes + file.truncations * RECORD_HEADER_BYTES as u64
+fn needed(state: &State, file: &FileState) -> u64 {
+    file.live_bytes + file.truncations * state.record_bytes(0)
 }
 
 /// Whether moving would drop anything: a cold segment of nothing but live records is not moved again.
-fn has_dead(file: &FileState) -> bool {
-    needed(file) + (SEGMENT_HEADER_BYTES as u64) < file.end
+fn has_dead(state: &State, file: &FileState) -> bool {
+    needed(state, file) + (SEGMENT_HEADER_BYTES as u64) < file.end
 }
