@@ -7,5 +7,6 @@ pub mod config;
 pub mod http;
 pub mod native;
 pub mod security;
+pub mod shards;
 pub mod telemetry;
 pub mod zeromq;

@@ -1,1 +1,37 @@
 //! ZeroMQ endpoints: a session for each peer.
+//!
+//! A broker wants connections, not sockets. An endpoint announces a socket type in the handshake
+//! (ROUTER or PULL) and then each connection is a session of its own, so that an answer can only go
+//! to the peer that asked, back-pressure is to stop reading from one peer, and every drop has an
+//! endpoint and a reason.
+//!
+//! ```text
+//!  listener ── accepts, admits ──▶ session ── reads, writes ──▶ byte stream (TCP, Unix socket)
+//!                                    │  ▲
+//!                       zmtp: frames │  │ bytes           trait Zmtp, by omq-proto
+//!                                    ▼  │
+//!                      durable, ingest: messages ──▶ requests ──▶ shards
+//!                                    ▲                              │
+//!                                    └────────── mailbox ◀──────────┘
+//! ```
+//!
+//! - [`options`]: what an endpoint is told; [`listener`]: [`start`] and who is let in.
+//! - `session`: the one task of a peer. Bytes in, whole read batches handed over, all answers that are
+//!   there in one write.
+//! - [`zmtp`]: the wire protocol as a state machine without I/O, behind a trait of ours.
+//! - `durable`, `ingest`: the two kinds of endpoint, as state machines without I/O.
+//! - [`drops`]: what was refused or dropped, by endpoint and reason, counted in one place.
+mod chunks;
+pub mod drops;
+mod durable;
+mod ingest;
+pub mod listener;
+mod mailbox;
+mod omq;
+pub mod options;
+mod session;
+pub mod zmtp;
+
+pub use drops::{Drops, Reason};
+pub use listener::{Bound, Listening, StartError, start};
+pub use options::{Bind, EndpointKind, EndpointOptions, Limits, Multipart, Security};

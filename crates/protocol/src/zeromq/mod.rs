@@ -1,1 +1,14 @@
-//! Multipart envelopes of ZeroMQ endpoints.
+//! The multipart envelopes of ZeroMQ endpoints: what stands in the frames of a message, without the
+//! frames' own encoding, which is ZMTP's.
+//!
+//! - [`durable`]: requests of the durable protocol, read and written. `docs/protocols/durable.md` is
+//!   its specification.
+//! - [`reply`]: the answers and deliveries of the durable protocol.
+//! - [`ingest`]: a message of a PUSH peer made a message of ours.
+//!
+//! A frame is a [`Bytes`](bytes::Bytes), a message a slice of them. Nothing here copies a payload
+//! that it does not have to encode.
+pub mod durable;
+pub mod ingest;
+mod options;
+pub mod reply;

@@ -1,0 +1,138 @@
+//! What was refused or dropped, by endpoint and reason.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The counter of drops, labelled `endpoint` and `reason`.
+pub const METRIC: &str = "swarmmq_zeromq_drops_total";
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+        /// Why a connection was closed or a message dropped.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        #[repr(usize)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The reason as metrics and logs show it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Connection: the endpoint has as many as it may.
+    ConnectionsMax = "connections-max";
+    /// Connection: its address has as many as it may.
+    ConnectionsPerAddressMax = "connections-per-address-max";
+    /// Connection: too many have not finished their handshake.
+    HandshakesMax = "handshakes-max";
+    /// Connection: its handshake took too long.
+    HandshakeTimeout = "handshake-timeout";
+    /// Connection: it sent too many bytes before its handshake was done.
+    HandshakeTooLarge = "handshake-too-large";
+    /// Connection: what it sent first is not a ZMTP greeting.
+    NotZmtp = "not-zmtp";
+    /// Connection: it speaks ZMTP 2 or older.
+    Version = "zmtp-version";
+    /// Connection: it wants another security mechanism.
+    Mechanism = "mechanism";
+    /// Connection: its socket type does not go with the endpoint.
+    SocketType = "socket-type";
+    /// Connection: its handshake is wrong in another way.
+    Handshake = "handshake";
+    /// Connection: it broke the rules of ZMTP after its handshake.
+    Protocol = "zmtp-protocol";
+    /// Connection: it announced a frame or a message that is too large to be read.
+    Oversized = "oversized";
+    /// Connection: it was silent for too long.
+    Silent = "silent";
+    /// Message: it is no request; the peer was told.
+    Malformed = "malformed";
+    /// Message: it is too large; a peer that expects an answer was told.
+    TooLarge = "too-large";
+    /// Message: it has several frames, and the endpoint refuses those.
+    Multipart = "multipart";
+    /// Message: the destination refused it for good.
+    Refused = "refused";
+    /// Message: it was read, and not known to be stored when its session ended.
+    Unconfirmed = "unconfirmed";
+}
+
+const REASONS: usize = Reason::ALL.len();
+
+/// The drops of one endpoint. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Drops {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    endpoint: String,
+    counts: [AtomicU64; REASONS],
+}
+
+impl Drops {
+    /// No drops yet.
+    #[must_use]
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        let counts = [const { AtomicU64::new(0) }; REASONS];
+        Self { inner: Arc::new(Inner { endpoint: endpoint.into(), counts }) }
+    }
+
+    /// The endpoint's name.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.inner.endpoint
+    }
+
+    /// Counts one drop.
+    pub fn count(&self, reason: Reason) {
+        self.count_many(reason, 1);
+    }
+
+    /// Counts so many drops for one reason.
+    pub fn count_many(&self, reason: Reason, drops: u64) {
+        if let Some(count) = self.inner.counts.get(reason as usize) {
+            count.fetch_add(drops, Ordering::Relaxed);
+        }
+        metrics::counter!(METRIC, "endpoint" => self.inner.endpoint.clone(), "reason" => reason.as_str())
+            .increment(drops);
+    }
+
+    /// How many there were for a reason.
+    #[must_use]
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.inner.counts.get(reason as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// The reasons that occurred, and how often.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<(Reason, u64)> {
+        let counted = Reason::ALL.iter().map(|reason| (*reason, self.of(*reason)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_counted_by_reason() {
+        let drops = Drops::new("orders");
+        drops.count(Reason::Malformed);
+        drops.clone().count_many(Reason::Unconfirmed, 3);
+        assert_eq!(drops.snapshot(), [(Reason::Malformed, 1), (Reason::Unconfirmed, 3)]);
+    }
+}

@@ -1,0 +1,311 @@
+//! Binding endpoints and letting peers in.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::drops::{Drops, Reason};
+use super::options::{Bind, EndpointOptions, Limits, Security};
+use super::session::{self, SessionOptions};
+use crate::shards::Shards;
+
+/// Connections that the system holds until they are accepted.
+const BACKLOG: i32 = 4096;
+/// When a peer that is gone without a word is noticed if it speaks ZMTP 3.0, which has no PING.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// After an accept that failed, as when there are no file descriptors, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why an endpoint could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It would let other machines in without asking who they are.
+    #[error("endpoint {endpoint} has the mechanism NULL and binds {bind}, which other machines can reach")]
+    Exposed {
+        /// The endpoint's name.
+        endpoint: String,
+        /// Where it was to bind.
+        bind: Bind,
+    },
+    /// It could not bind.
+    #[error("endpoint {endpoint} cannot bind {bind}: {source}")]
+    Bind {
+        /// The endpoint's name.
+        endpoint: String,
+        /// Where it was to bind.
+        bind: Bind,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Where an endpoint listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// TCP, with the port that the system chose where 0 was asked for.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Ipc(PathBuf),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Ipc(path) => write!(f, "ipc://{}", path.display()),
+        }
+    }
+}
+
+/// An endpoint that listens.
+#[derive(Debug)]
+pub struct Listening {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub addr: Bound,
+    /// What it refused and dropped.
+    pub drops: Drops,
+    sessions: TaskTracker,
+}
+
+impl Listening {
+    /// Waits until the endpoint has been told to stop and its last session has ended.
+    pub async fn stopped(&self) {
+        self.sessions.wait().await;
+    }
+}
+
+/// Starts endpoints. They stop accepting when `stop` is cancelled; their sessions then finish what they
+/// have read, for at most [`Limits::drain_timeout`].
+///
+/// # Errors
+/// [`StartError`] for the first endpoint that cannot be started; none is left running.
+pub fn start(
+    endpoints: Vec<EndpointOptions>,
+    shards: &Arc<dyn Shards>,
+    stop: &CancellationToken,
+) -> Result<Vec<Listening>, StartError> {
+    let bound: Vec<_> = endpoints
+        .into_iter()
+        .map(|endpoint| {
+            let Security::Null { off_loopback } = endpoint.security;
+            if !off_loopback && !endpoint.bind.is_local() {
+                return Err(StartError::Exposed { endpoint: endpoint.name, bind: endpoint.bind });
+            }
+            match Listener::bind(&endpoint.bind) {
+                Ok(listener) => Ok((endpoint, listener)),
+                Err(source) => Err(StartError::Bind { endpoint: endpoint.name, bind: endpoint.bind, source }),
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(bound.into_iter().map(|(endpoint, listener)| run(endpoint, listener, shards, stop)).collect())
+}
+
+fn run(
+    endpoint: EndpointOptions,
+    (listener, addr): (Listener, Bound),
+    shards: &Arc<dyn Shards>,
+    stop: &CancellationToken,
+) -> Listening {
+    let drops = Drops::new(&endpoint.name);
+    let sessions = TaskTracker::new();
+    info!(endpoint = endpoint.name, %addr, "a ZeroMQ endpoint listens");
+    let name = endpoint.name.clone();
+    let options = SessionOptions {
+        endpoint: Arc::new(endpoint),
+        shards: shards.clone(),
+        drops: drops.clone(),
+        stop: stop.clone(),
+    };
+    sessions.spawn(accept(listener, options, sessions.clone()));
+    sessions.close();
+    Listening { name, addr, drops, sessions }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Ipc { listener: UnixListener, _file: SocketFile },
+}
+
+impl Listener {
+    fn bind(bind: &Bind) -> io::Result<(Self, Bound)> {
+        match bind {
+            Bind::Tcp(address) => {
+                let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
+                socket.set_reuse_address(true)?;
+                socket.set_nonblocking(true)?;
+                socket.bind(&(*address).into())?;
+                socket.listen(BACKLOG)?;
+                let listener = TcpListener::from_std(socket.into())?;
+                let bound = Bound::Tcp(listener.local_addr()?);
+                Ok((Self::Tcp(listener), bound))
+            }
+            Bind::Ipc(path) => {
+                remove_dead_socket(path)?;
+                let listener = UnixListener::bind(path)?;
+                let _file = SocketFile(path.clone());
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+                Ok((Self::Ipc { listener, _file }, Bound::Ipc(path.clone())))
+            }
+        }
+    }
+}
+
+/// A node that was killed leaves its socket behind, which nobody answers. Anything else stays.
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+/// The file of a Unix socket, removed when its listener goes.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn accept(listener: Listener, options: SessionOptions, sessions: TaskTracker) {
+    let admission = Arc::new(Admission::default());
+    let stop = options.stop.clone();
+    let accept_all = async {
+        loop {
+            let admit = |address| Admission::admit(&admission, address, &options);
+            match &listener {
+                Listener::Tcp(listener) => match listener.accept().await {
+                    Ok((stream, address)) => {
+                        let Some((slot, handshake)) = admit(Some(address.ip())) else { continue };
+                        let socket = SockRef::from(&stream);
+                        // Without them the peer is served all the same.
+                        let _ = stream.set_nodelay(true);
+                        let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+                        let session = session::run(stream, address.to_string(), options.clone(), handshake);
+                        sessions.spawn(held(slot, session));
+                    }
+                    Err(error) => pause(&options, &error).await,
+                },
+                Listener::Ipc { listener, .. } => match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let Some((slot, handshake)) = admit(None) else { continue };
+                        let session = session::run(stream, "ipc".to_owned(), options.clone(), handshake);
+                        sessions.spawn(held(slot, session));
+                    }
+                    Err(error) => pause(&options, &error).await,
+                },
+            }
+        }
+    };
+    tokio::select! {
+        () = accept_all => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn held(_slot: Slot, session: impl Future<Output = ()>) {
+    session.await;
+}
+
+async fn pause(options: &SessionOptions, error: &io::Error) {
+    warn!(endpoint = options.endpoint.name, %error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// How many are there.
+#[derive(Default)]
+struct Admission {
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: usize,
+    handshakes: usize,
+    per_address: HashMap<IpAddr, usize>,
+}
+
+impl Admission {
+    /// Lets a connection in, or counts why not.
+    fn admit(
+        admission: &Arc<Self>,
+        address: Option<IpAddr>,
+        options: &SessionOptions,
+    ) -> Option<(Slot, HandshakeSlot)> {
+        let refused = admission.count(address, &options.endpoint.limits).err();
+        if let Some(reason) = refused {
+            options.drops.count(reason);
+            return None;
+        }
+        metrics::gauge!("swarmmq_zeromq_connections", "endpoint" => options.endpoint.name.clone())
+            .increment(1.0);
+        let slot = Slot { admission: admission.clone(), address, endpoint: options.endpoint.clone() };
+        Some((slot, HandshakeSlot(admission.clone())))
+    }
+
+    fn count(&self, address: Option<IpAddr>, limits: &Limits) -> Result<(), Reason> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.connections >= limits.connections_max {
+            return Err(Reason::ConnectionsMax);
+        }
+        if counts.handshakes >= limits.handshakes_max {
+            return Err(Reason::HandshakesMax);
+        }
+        if let Some(address) = address {
+            let of_address = counts.per_address.entry(address).or_default();
+            if *of_address >= limits.connections_per_address_max {
+                return Err(Reason::ConnectionsPerAddressMax);
+            }
+            *of_address += 1;
+        }
+        counts.connections += 1;
+        counts.handshakes += 1;
+        Ok(())
+    }
+}
+
+/// A connection's place.
+struct Slot {
+    admission: Arc<Admission>,
+    address: Option<IpAddr>,
+    endpoint: Arc<EndpointOptions>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        metrics::gauge!("swarmmq_zeromq_connections", "endpoint" => self.endpoint.name.clone())
+            .decrement(1.0);
+        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.connections -= 1;
+        let Some(address) = self.address else { return };
+        if let Some(of_address) = counts.per_address.get_mut(&address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                counts.per_address.remove(&address);
+            }
+        }
+    }
+}
+
+/// A connection's place among those that have not finished their handshake.
+struct HandshakeSlot(Arc<Admission>);
+
+impl Drop for HandshakeSlot {
+    fn drop(&mut self) {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner).handshakes -= 1;
+    }
+}

@@ -1,0 +1,308 @@
+//! [`Zmtp`] on the sans-I/O connection of `omq-proto`.
+//!
+//! Three things are done in front of it, to keep what a peer costs bounded by what it sent:
+//! - Until the handshake is done, bytes are collected here, at most
+//!   [`HANDSHAKE_BYTES_MAX`], and handed over greeting by greeting and command by command. The connection
+//!   itself, which takes a 64 KiB buffer when it is made, is made when the greeting is complete.
+//! - The body of a frame that is not all there is collected here too. The connection would keep every
+//!   read as an entry of its own: a megabyte sent byte by byte would cost thirty.
+//! - Plain messages are encoded by [`Chunks`]: small frames side by side, large ones where they are.
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use omq_proto::proto::command::Command;
+use omq_proto::proto::greeting::GREETING_LEN;
+use omq_proto::proto::{Connection, ConnectionConfig, Event, Greeting, MechanismName, Role};
+use omq_proto::{Error, MechanismSetup, Message, SocketType};
+use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
+
+use super::chunks::Chunks;
+use super::drops::Reason;
+use super::options::{Limits, Security};
+use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
+
+/// What the connection counts for each frame on top of its bytes.
+const FRAME_SLOT_BYTES: usize = 64;
+/// A frame may be this much larger than the limit and is still read, so that its sender can be told.
+const SLACK_BYTES: usize = 64 * 1024;
+/// Bodies of frames from this size on are collected here when they are not all there.
+const BODY_BYTES_MIN: usize = 512;
+/// A peer silent for this long after our PING may be given up by its own side, tenths of a second: 0, never.
+const PING_TTL: u16 = 0;
+
+/// See the module.
+pub(super) struct OmqConnection {
+    socket_type: SocketType,
+    mechanism: MechanismSetup,
+    size_max: usize,
+    connection: Option<Box<Connection>>,
+    /// What was read of a greeting or handshake command that is not all there.
+    staged: BytesMut,
+    handshake_bytes: usize,
+    peer: Option<PeerProperties>,
+    body: Option<Body>,
+    out: Chunks,
+}
+
+/// The body of a frame that is not all there.
+struct Body {
+    bytes: BytesMut,
+    length: usize,
+}
+
+impl OmqConnection {
+    pub(super) fn new(kind: SocketKind, security: Security, limits: &Limits) -> Self {
+        let mechanism = match security {
+            Security::Null { .. } => MechanismSetup::Null,
+        };
+        let mut greeting = BytesMut::with_capacity(GREETING_LEN);
+        Greeting::current(mechanism.wire_name(), mechanism.wire_name() != MechanismName::NULL)
+            .encode(&mut greeting);
+        let mut out = Chunks::default();
+        out.push(&greeting.freeze());
+        let slots = limits.frames_max.saturating_add(1).saturating_mul(FRAME_SLOT_BYTES);
+        Self {
+            socket_type: match kind {
+                SocketKind::Router => SocketType::Router,
+                SocketKind::Pull => SocketType::Pull,
+            },
+            mechanism,
+            size_max: limits.message_bytes_max.saturating_add(SLACK_BYTES).saturating_add(slots),
+            connection: None,
+            staged: BytesMut::new(),
+            handshake_bytes: 0,
+            peer: None,
+            body: None,
+            out,
+        }
+    }
+
+    fn handle_handshake(&mut self, bytes: &[u8]) -> Result<(), ZmtpError> {
+        self.staged.extend_from_slice(bytes);
+        while self.peer.is_none() {
+            let Some(length) = self.handshake_item()? else { break };
+            let item = self.staged.split_to(length).freeze();
+            self.handshake_bytes += length;
+            self.feed(item)?;
+        }
+        if self.peer.is_none() {
+            return match self.handshake_bytes + self.staged.len() {
+                total if total > HANDSHAKE_BYTES_MAX => Err(handshake_too_large(total)),
+                _ => Ok(()),
+            };
+        }
+        match std::mem::take(&mut self.staged) {
+            rest if rest.is_empty() => Ok(()),
+            rest => self.handle_data(&rest),
+        }
+    }
+
+    /// The length of the greeting or command at the start of what is staged, if it is all there.
+    fn handshake_item(&mut self) -> Result<Option<usize>, ZmtpError> {
+        let mut staged = &self.staged[..];
+        if self.connection.is_none() {
+            return check_greeting(staged, self.mechanism.wire_name())
+                .map(|whole| if whole { Some(GREETING_LEN) } else { None });
+        }
+        let Ok(flags) = staged.try_get_u8() else { return Ok(None) };
+        let length = match flags & 2 {
+            0 => staged.try_get_u8().map(u64::from),
+            _ => staged.try_get_u64(),
+        };
+        let Ok(length) = length else { return Ok(None) };
+        match usize::try_from(length) {
+            Ok(length) if self.handshake_bytes.saturating_add(length) <= HANDSHAKE_BYTES_MAX => {
+                let header = self.staged.len() - staged.len();
+                Ok((staged.len() >= length).then_some(header + length))
+            }
+            _ => Err(handshake_too_large(usize::try_from(length).unwrap_or(usize::MAX))),
+        }
+    }
+
+    /// Hands a greeting, a command or data to the connection, which it makes if need be.
+    fn feed(&mut self, bytes: Bytes) -> Result<(), ZmtpError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => {
+                let config = ConnectionConfig::new(Role::Server, self.socket_type)
+                    .max_message_size(self.size_max)
+                    .mechanism(self.mechanism.clone());
+                let mut connection = Connection::new(config);
+                connection.set_input_budget(true);
+                // Ours was sent when the peer connected.
+                connection.advance_transmit(GREETING_LEN);
+                none.insert(Box::new(connection))
+            }
+        };
+        let result = connection.handle_input(bytes);
+        self.after(result)
+    }
+
+    /// Takes over what the connection has to say after it was given something.
+    fn after(&mut self, result: Result<(), Error>) -> Result<(), ZmtpError> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        while let Some(event) = connection.poll_event() {
+            // Commands of other socket types say nothing to ours, and a peer may send what it likes.
+            let Event::HandshakeSucceeded { peer_minor, peer_properties } = event else { continue };
+            self.peer = Some(PeerProperties {
+                socket_type: peer_properties.socket_type.map_or("", SocketType::as_str),
+                routing_id: peer_properties.identity.clone().unwrap_or_default(),
+                knows_ping: peer_minor >= 1,
+            });
+        }
+        if connection.has_pending_transmit() {
+            let bytes = connection.poll_transmit();
+            connection.advance_transmit(bytes.len());
+            self.out.push(&bytes);
+        }
+        result.map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &Error) -> ZmtpError {
+        let reason = match error {
+            Error::MessageTooLarge { .. } => Reason::Oversized,
+            _ if self.peer.is_some() => Reason::Protocol,
+            Error::HandshakeFailed(text) if text.starts_with("incompatible socket types") => {
+                Reason::SocketType
+            }
+            _ => Reason::Handshake,
+        };
+        ZmtpError::new(reason, error.to_string())
+    }
+
+    fn handle_data(&mut self, mut bytes: &[u8]) -> Result<(), ZmtpError> {
+        if let Some(body) = &mut self.body {
+            let missing = body.length - body.bytes.len();
+            let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
+            body.bytes.extend_from_slice(taken);
+            bytes = rest;
+            if body.bytes.len() < body.length {
+                return Ok(());
+            }
+            let whole = std::mem::take(&mut body.bytes).freeze();
+            self.body = None;
+            let result = self.connection.as_mut().map_or(Ok(()), |it| it.supply_payload(whole));
+            self.after(result)?;
+        }
+        if !bytes.is_empty() {
+            self.feed(Bytes::copy_from_slice(bytes))?;
+        }
+        self.claim_body()
+    }
+
+    /// Takes over a frame whose body is not all there.
+    fn claim_body(&mut self) -> Result<(), ZmtpError> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        if connection.has_pending_input() || self.body.is_some() {
+            return Ok(());
+        }
+        let next = connection.peek_next_frame_payload_size();
+        match next.map_err(|error| self.explain(&error))? {
+            Some(frame) if frame.payload_len >= BODY_BYTES_MIN => {}
+            _ => return Ok(()),
+        }
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        if let Some((length, prefix)) = connection.begin_supplied_payload_with_prefix() {
+            self.body = Some(Body { bytes: BytesMut::from(prefix.as_slice()), length });
+        }
+        Ok(())
+    }
+
+    fn send_command(&mut self, command: &Command) {
+        let Some(connection) = &mut self.connection else { return };
+        let result = connection.send_command(command);
+        // Only a connection that is not ready refuses a command, and then nobody is there to be told.
+        let _ = self.after(result);
+    }
+}
+
+fn handshake_too_large(bytes: usize) -> ZmtpError {
+    ZmtpError::new(
+        Reason::HandshakeTooLarge,
+        format!("a handshake of {bytes} bytes, more than {HANDSHAKE_BYTES_MAX}"),
+    )
+}
+
+/// Whether the greeting is all there. What is wrong is told as soon as it can be seen, so that a browser
+/// is not kept waiting for the rest of a greeting it will never send.
+fn check_greeting(bytes: &[u8], mechanism: MechanismName) -> Result<bool, ZmtpError> {
+    if bytes.first().is_some_and(|first| *first != 0xFF) || bytes.get(9).is_some_and(|tenth| tenth & 1 == 0) {
+        return Err(ZmtpError::new(Reason::NotZmtp, "it does not begin with the signature of ZMTP"));
+    }
+    if let Some(major) = bytes.get(10).filter(|major| **major < 3) {
+        return Err(ZmtpError::new(Reason::Version, format!("it speaks version {major} of ZMTP, not 3")));
+    }
+    let Some(greeting) = bytes.get(..GREETING_LEN) else { return Ok(false) };
+    match greeting.get(12..32) {
+        Some(wanted) if wanted == mechanism.as_padded() => Ok(true),
+        wanted => Err(ZmtpError::new(
+            Reason::Mechanism,
+            format!(
+                "it wants the mechanism {}, the endpoint has {}",
+                wanted.unwrap_or_default().escape_ascii().to_string().trim_end_matches("\\x00"),
+                mechanism.as_bytes().escape_ascii(),
+            ),
+        )),
+    }
+}
+
+impl Zmtp for OmqConnection {
+    fn handle_input(&mut self, bytes: &[u8]) -> Result<(), ZmtpError> {
+        if self.peer.is_none() { self.handle_handshake(bytes) } else { self.handle_data(bytes) }
+    }
+
+    fn has_pending_input(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.has_pending_input())
+    }
+
+    fn resume_input(&mut self) -> Result<(), ZmtpError> {
+        let result = self.connection.as_mut().map_or(Ok(()), |connection| connection.resume_input());
+        self.after(result)?;
+        self.claim_body()
+    }
+
+    fn peer(&self) -> Option<&PeerProperties> {
+        self.peer.as_ref()
+    }
+
+    fn poll_message(&mut self) -> Option<Vec<Bytes>> {
+        let message = self.connection.as_mut()?.poll_message()?;
+        Some((0..message.len()).filter_map(|part| message.part_bytes(part)).collect())
+    }
+
+    fn heartbeat_ttl(&self) -> Option<Duration> {
+        self.connection.as_ref()?.peer_heartbeat_ttl()
+    }
+
+    fn send(&mut self, frames: &[Bytes]) {
+        let Some(connection) = &mut self.connection else { return };
+        if connection.has_frame_transform() {
+            let result = connection.send_message(&Message::multipart(frames.iter().cloned()));
+            let _ = self.after(result);
+        } else {
+            self.out.push_message(frames);
+        }
+    }
+
+    fn send_ping(&mut self) {
+        self.send_command(&Command::Ping { ttl_deciseconds: PING_TTL, context: Bytes::new() });
+    }
+
+    fn send_error(&mut self, reason: &str) {
+        self.send_command(&Command::Error { reason: reason.to_owned() });
+    }
+
+    fn transmit_pending(&self) -> usize {
+        self.out.pending()
+    }
+
+    fn transmit<'a>(&'a mut self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        self.out.fill(slices)
+    }
+
+    fn advance_transmit(&mut self, bytes: usize) {
+        self.out.advance(bytes);
+    }
+}

@@ -1,0 +1,175 @@
+//! What an endpoint is told.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use swarmmq_protocol::DestinationName;
+use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
+
+/// A ZeroMQ endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointOptions {
+    /// Its name, in metrics and logs.
+    pub name: String,
+    /// What it does.
+    pub kind: EndpointKind,
+    /// Where it binds.
+    pub bind: Bind,
+    /// How peers show who they are. Default: they do not, and only on loopback.
+    pub security: Security,
+    /// What bounds it.
+    pub limits: Limits,
+}
+
+impl EndpointOptions {
+    /// An endpoint with the default limits, open to this machine only.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: EndpointKind, bind: Bind) -> Self {
+        Self { name: name.into(), kind, bind, security: Security::default(), limits: Limits::default() }
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how peers show who they are.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
+        self
+    }
+}
+
+/// What an endpoint does with what it reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndpointKind {
+    /// Requests of REQ and DEALER peers, each answered: the durable protocol.
+    Durable,
+    /// Messages of PUSH peers, stored in one destination and not answered.
+    Ingest {
+        /// Where they go.
+        queue: DestinationName,
+        /// What becomes of messages of several frames.
+        multipart: Multipart,
+    },
+}
+
+/// What an ingest endpoint does with a message of several frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Multipart {
+    /// Keeps them all: [`swarmmq_protocol::zeromq::ingest`]. The default.
+    #[default]
+    Keep,
+    /// Drops the message and counts it.
+    Refuse,
+}
+
+/// Where an endpoint binds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// `tcp://`. Port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// `ipc://`: a Unix socket at this path, for the user who runs the node.
+    Ipc(PathBuf),
+}
+
+impl Bind {
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Ipc(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Ipc(path) => write!(f, "ipc://{}", path.display()),
+        }
+    }
+}
+
+/// How peers show who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Security {
+    /// They do not: the mechanism NULL.
+    Null {
+        /// Whether that is allowed where other machines can connect. Default: it is not.
+        off_loopback: bool,
+    },
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self::Null { off_loopback: false }
+    }
+}
+
+/// The bounds of an endpoint. Each says what happens when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections. Default 10,000. Further ones are closed at once.
+    pub connections_max: usize,
+    /// Connections from one address. Default 10,000. Further ones are closed at once. Not for `ipc://`.
+    pub connections_per_address_max: usize,
+    /// Connections that have not finished their handshake. Default 1,024. Further ones are closed at once.
+    pub handshakes_max: usize,
+    /// A handshake that takes longer is closed. Default 5 s.
+    pub handshake_timeout: Duration,
+    /// Bytes of a message, all frames together. Default 1 MiB. A durable endpoint answers `TOO-LARGE` to one
+    /// that is up to 64 KiB larger; anything else that is larger ends its connection, as a frame
+    /// cannot be skipped without being read, before memory is taken for it.
+    pub message_bytes_max: usize,
+    /// Frames of a message. Default 512. A message with more is refused or dropped.
+    pub frames_max: usize,
+    /// Requests of a peer without an answer. Default 1,024. Its socket is not read until there are fewer.
+    pub requests_in_flight_max: usize,
+    /// Bytes of requests of a peer without an answer, or of messages not stored. Default 8 MiB. Its socket
+    /// is not read until there are fewer.
+    pub receive_queue_bytes: usize,
+    /// Pulls of a peer that wait. Default 64. Further ones are answered with `OVERLOADED`, so that waiting
+    /// pulls leave room for acknowledgements.
+    pub pulls_waiting_max: usize,
+    /// Bytes that wait to be written to a peer. Default 8 MiB. Its socket is not read until there are fewer.
+    pub send_queue_bytes: usize,
+    /// A peer that was silent this long is sent a ZMTP PING. Default 10 s. 0: never.
+    pub heartbeat_interval: Duration,
+    /// A peer that was silent this long although it was pinged is gone. Default 30 s. Peers of ZMTP 3.0
+    /// know no PING; for them TCP's keep-alive decides.
+    pub heartbeat_timeout: Duration,
+    /// What was read and is under way when a peer goes or the node stops gets this long to be done.
+    /// Default 5 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            connections_per_address_max: 10_000,
+            handshakes_max: 1_024,
+            handshake_timeout: Duration::from_secs(5),
+            message_bytes_max: MESSAGE_BYTES_DEFAULT,
+            frames_max: swarmmq_protocol::zeromq::durable::FRAMES_MAX,
+            requests_in_flight_max: 1_024,
+            receive_queue_bytes: 8 << 20,
+            pulls_waiting_max: 64,
+            send_queue_bytes: 8 << 20,
+            heartbeat_interval: Duration::from_secs(10),
+            heartbeat_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}

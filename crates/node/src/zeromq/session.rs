@@ -1,0 +1,440 @@
+//! The one task of a peer.
+//!
+//! ```text
+//! handshake ──▶ serving ──▶ draining ──▶ closed
+//!     │            │ the peer closed, broke a rule, was silent; the node stops
+//!     └────────────┴─▶ closed, counted, and told why where ZMTP can say it
+//! ```
+//!
+//! Each round hands over all messages that were read, takes all answers that are there, and then moves
+//! bytes: it writes what it can and reads only while the service wants more. Not reading is the
+//! back-pressure: TCP tells the peer, whose ZeroMQ queue fills up to its high-water mark.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::drops::{Drops, Reason};
+use super::durable::Durable;
+use super::ingest::Ingest;
+use super::mailbox::Mailbox;
+use super::omq::OmqConnection;
+use super::options::{EndpointKind, EndpointOptions, Limits};
+use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
+use crate::shards::Shards;
+
+/// Bytes of one read. The buffer belongs to the thread, so that an idle peer holds none.
+const READ_BYTES: usize = 64 * 1024;
+/// A peer that is refused gets this long to take the reason.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// A message to the peer.
+pub(super) struct Outgoing {
+    pub(super) frames: Vec<Bytes>,
+    /// The subscription it delivers for, and the bytes of its messages.
+    pub(super) delivered: Option<(u64, usize)>,
+}
+
+/// What an endpoint does, without I/O.
+pub(super) trait Service: Send {
+    /// Where the shards answer.
+    fn mailbox(&self) -> &Arc<Mailbox>;
+    /// Whether there is room for more requests.
+    fn wants_input(&self) -> bool;
+    /// Takes a message of the peer.
+    fn handle_message(&mut self, frames: Vec<Bytes>);
+    /// All messages of a batch were handed over, or the shards have answered, or time has passed.
+    fn handle_round(&mut self, now: Instant);
+    /// The next message to the peer.
+    fn poll_transmit(&mut self) -> Option<Outgoing>;
+    /// A delivery has been written.
+    fn handle_written(&mut self, subscription: u64, bytes: usize);
+    /// When [`Service::handle_round`] wants to be called at the latest.
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// Whether nothing is under way that should be waited for.
+    fn is_done(&self) -> bool;
+    /// Messages that were read and are not known to be stored, and that nobody will be told of.
+    fn unconfirmed(&self) -> usize;
+}
+
+/// What a session is told.
+#[derive(Clone)]
+pub(super) struct SessionOptions {
+    pub(super) endpoint: Arc<EndpointOptions>,
+    pub(super) shards: Arc<dyn Shards>,
+    pub(super) drops: Drops,
+    pub(super) stop: CancellationToken,
+}
+
+/// Serves a peer until it goes. `admitted` is held during the handshake only.
+pub(super) async fn run<S, A>(stream: S, address: String, options: SessionOptions, admitted: A)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let limits = &options.endpoint.limits;
+    let kind = match options.endpoint.kind {
+        EndpointKind::Durable => SocketKind::Router,
+        EndpointKind::Ingest { .. } => SocketKind::Pull,
+    };
+    let zmtp = OmqConnection::new(kind, options.endpoint.security, limits);
+    let mut wire = Wire { stream, zmtp: Box::new(zmtp), written: 0 };
+    let greeted = tokio::select! {
+        greeted = timeout(limits.handshake_timeout, wire.handshake()) => greeted,
+        () = options.stop.cancelled() => return,
+    };
+    let peer = match greeted {
+        Ok(Ok(peer)) => peer,
+        Ok(Err(None)) => return,
+        Ok(Err(Some(error))) => return wire.refuse(&options, &address, &error).await,
+        Err(_) => {
+            let error = ZmtpError::new(Reason::HandshakeTimeout, "its handshake took too long");
+            return wire.refuse(&options, &address, &error).await;
+        }
+    };
+    drop(admitted);
+    if kind == SocketKind::Router && !matches!(peer.socket_type, "REQ" | "DEALER") {
+        let text = format!("{} does not go with this endpoint, REQ and DEALER do", peer.socket_type);
+        wire.zmtp.send_error(&text);
+        return wire.refuse(&options, &address, &ZmtpError::new(Reason::SocketType, text)).await;
+    }
+    debug!(
+        endpoint = options.endpoint.name, address, socket_type = peer.socket_type,
+        routing_id = %peer.routing_id.escape_ascii(), "a ZeroMQ peer is connected"
+    );
+    let mailbox = Arc::new(Mailbox::default());
+    let tie = options.shards.attach(mailbox.clone());
+    let (limits, drops) = (limits.clone(), options.drops.clone());
+    let service: Box<dyn Service> = match &options.endpoint.kind {
+        EndpointKind::Durable => {
+            Box::new(Durable::new(tie, mailbox, limits, drops, peer.socket_type == "REQ"))
+        }
+        EndpointKind::Ingest { queue, multipart } => {
+            Box::new(Ingest::new(tie, mailbox, queue.clone(), *multipart, limits, drops))
+        }
+    };
+    Session::new(wire, service, peer, &options, &address).serve().await;
+}
+
+/// A byte stream with ZMTP on it.
+struct Wire<S> {
+    stream: S,
+    zmtp: Box<dyn Zmtp>,
+    /// Bytes written so far.
+    written: u64,
+}
+
+/// What moving bytes came to.
+enum Moved {
+    Wrote,
+    Read(Result<(), ZmtpError>),
+    End,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
+    /// Writes, or reads if `read` says so, whichever is possible first.
+    async fn move_bytes(&mut self, read: bool) -> io::Result<Moved> {
+        poll_fn(|context| {
+            if self.zmtp.transmit_pending() > 0
+                && let Poll::Ready(result) = self.poll_write(context)
+            {
+                return Poll::Ready(result.map(|()| Moved::Wrote));
+            }
+            if read { self.poll_read(context) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let filled = self.zmtp.transmit(&mut slices);
+        let slices = slices.get(..filled).unwrap_or_default();
+        let written = match Pin::new(&mut self.stream).poll_write_vectored(context, slices) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.zmtp.advance_transmit(written);
+        self.written += written as u64;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Ok(Moved::End)),
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(Moved::Read(self.zmtp.handle_input(buffer.filled())))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+    }
+
+    /// Reads until the peer has said who it is. `Err(None)`: it went.
+    async fn handshake(&mut self) -> Result<PeerProperties, Option<ZmtpError>> {
+        loop {
+            if let Some(peer) = self.zmtp.peer() {
+                return Ok(peer.clone());
+            }
+            match self.move_bytes(true).await {
+                Ok(Moved::Wrote) => {}
+                Ok(Moved::Read(result)) => result.map_err(Some)?,
+                Ok(Moved::End) | Err(_) => return Err(None),
+            }
+        }
+    }
+
+    /// Counts, logs and tells a peer why it is refused.
+    async fn refuse(mut self, options: &SessionOptions, address: &str, error: &ZmtpError) {
+        note(options, address, error);
+        let farewell = async {
+            while self.zmtp.transmit_pending() > 0 {
+                self.move_bytes(false).await?;
+            }
+            // Closing while bytes of the peer are unread would reset the connection, and it would not see why.
+            self.stream.shutdown().await?;
+            let mut rest = [0; 1024];
+            while self.stream.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+
+    /// Queues a message and returns how many bytes will have been written when it has.
+    fn send(&mut self, frames: &[Bytes]) -> u64 {
+        self.zmtp.send(frames);
+        self.written + self.zmtp.transmit_pending() as u64
+    }
+}
+
+fn note(options: &SessionOptions, address: &str, error: &ZmtpError) {
+    options.drops.count(error.reason);
+    let endpoint = &options.endpoint.name;
+    match error.reason {
+        // Somebody has configured something wrongly and wants to find out what.
+        Reason::SocketType | Reason::Mechanism | Reason::Oversized => {
+            warn!(endpoint, address, reason = error.reason.as_str(), %error, "a ZeroMQ peer is refused");
+        }
+        _ => debug!(endpoint, address, reason = error.reason.as_str(), %error, "a ZeroMQ peer is refused"),
+    }
+}
+
+/// A peer after its handshake.
+struct Session<'a, S> {
+    wire: Wire<S>,
+    service: Box<dyn Service>,
+    peer: PeerProperties,
+    limits: &'a Limits,
+    options: &'a SessionOptions,
+    address: &'a str,
+    /// Deliveries on their way: at how many written bytes, which subscription, how many bytes of it.
+    deliveries: VecDeque<(u64, u64, usize)>,
+    reading: bool,
+    writing: bool,
+    /// Since when the peer is silent. While we do not read it, it is not.
+    heard: Instant,
+    pinged: bool,
+    /// When to stop waiting for what is under way; set once there is nothing more to read.
+    end: Option<Instant>,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
+    fn new(
+        wire: Wire<S>,
+        service: Box<dyn Service>,
+        peer: PeerProperties,
+        options: &'a SessionOptions,
+        address: &'a str,
+    ) -> Self {
+        Self {
+            wire,
+            service,
+            peer,
+            limits: &options.endpoint.limits,
+            options,
+            address,
+            deliveries: VecDeque::new(),
+            reading: true,
+            writing: true,
+            heard: Instant::now(),
+            pinged: false,
+            end: None,
+        }
+    }
+
+    async fn serve(mut self) {
+        let mailbox = self.service.mailbox().clone();
+        loop {
+            let now = Instant::now();
+            self.hand_over();
+            self.service.handle_round(now);
+            self.take_answers();
+            if self.is_over(now) {
+                break;
+            }
+            let read = self.reads();
+            if !read {
+                self.heard = now;
+            }
+            if read && !self.keeps_alive(now) {
+                continue;
+            }
+            let wake = self.next_timeout();
+            let stop = self.options.stop.clone();
+            let (reading, writing) = (self.reading, self.writing);
+            tokio::select! {
+                biased;
+                moved = self.wire.move_bytes(read), if read || writing => self.handle_moved(moved),
+                () = mailbox.filled() => {}
+                () = stop.cancelled(), if reading => self.stop_reading(),
+                () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+            }
+        }
+        let unconfirmed = self.service.unconfirmed();
+        if unconfirmed > 0 {
+            self.options.drops.count_many(Reason::Unconfirmed, unconfirmed as u64);
+            warn!(
+                endpoint = self.options.endpoint.name,
+                address = self.address,
+                unconfirmed,
+                "messages were read and not known to be stored when their session ended"
+            );
+        }
+    }
+
+    /// Hands over what was read, as long as there is room for it.
+    fn hand_over(&mut self) {
+        loop {
+            while self.service.wants_input()
+                && let Some(frames) = self.wire.zmtp.poll_message()
+            {
+                self.service.handle_message(frames);
+            }
+            if !self.service.wants_input() || !self.wire.zmtp.has_pending_input() {
+                return;
+            }
+            if let Err(error) = self.wire.zmtp.resume_input() {
+                return self.refuse(&error);
+            }
+        }
+    }
+
+    /// Takes the answers that are there, as long as there is room for them.
+    fn take_answers(&mut self) {
+        while self.wire.zmtp.transmit_pending() < self.limits.send_queue_bytes
+            && let Some(outgoing) = self.service.poll_transmit()
+        {
+            if !self.writing {
+                continue;
+            }
+            let end = self.wire.send(&outgoing.frames);
+            if let Some((subscription, bytes)) = outgoing.delivered {
+                self.deliveries.push_back((end, subscription, bytes));
+            }
+        }
+    }
+
+    fn reads(&self) -> bool {
+        self.reading
+            && self.service.wants_input()
+            && !self.wire.zmtp.has_pending_input()
+            && self.wire.zmtp.transmit_pending() < self.limits.send_queue_bytes
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        if self.reading {
+            return false;
+        }
+        let nothing_to_write = !self.writing || self.wire.zmtp.transmit_pending() == 0;
+        let done = self.service.is_done() && self.service.wants_input();
+        (done && nothing_to_write) || self.end.is_some_and(|end| end <= now)
+    }
+
+    fn stop_reading(&mut self) {
+        self.reading = false;
+        self.end.get_or_insert(Instant::now() + self.limits.drain_timeout);
+    }
+
+    fn stop_writing(&mut self) {
+        self.writing = false;
+        self.wire.zmtp.advance_transmit(self.wire.zmtp.transmit_pending());
+    }
+
+    fn refuse(&mut self, error: &ZmtpError) {
+        note(self.options, self.address, error);
+        self.stop_reading();
+    }
+
+    fn handle_moved(&mut self, moved: io::Result<Moved>) {
+        match moved {
+            Ok(Moved::Read(result)) => {
+                self.heard = Instant::now();
+                self.pinged = false;
+                if let Err(error) = result {
+                    self.refuse(&error);
+                }
+            }
+            Ok(Moved::Wrote) => {
+                while let Some((_, subscription, bytes)) =
+                    self.deliveries.pop_front_if(|(end, ..)| *end <= self.wire.written)
+                {
+                    self.service.handle_written(subscription, bytes);
+                }
+            }
+            Ok(Moved::End) => self.stop_reading(),
+            Err(error) => {
+                debug!(endpoint = self.options.endpoint.name, address = self.address, %error, "a ZeroMQ peer is gone");
+                self.stop_reading();
+                self.stop_writing();
+            }
+        }
+    }
+
+    /// Pings a silent peer. Returns false where it was silent for too long, and gives it up.
+    fn keeps_alive(&mut self, now: Instant) -> bool {
+        if self.silence_ends().is_some_and(|end| end <= now) {
+            let error = ZmtpError::new(Reason::Silent, "it was silent for too long");
+            self.refuse(&error);
+            self.stop_writing();
+            return false;
+        }
+        if self.ping_at().is_some_and(|at| at <= now) {
+            self.pinged = true;
+            self.wire.zmtp.send_ping();
+        }
+        true
+    }
+
+    fn ping_at(&self) -> Option<Instant> {
+        let pings = self.peer.knows_ping && !self.pinged && !self.limits.heartbeat_interval.is_zero();
+        pings.then(|| self.heard + self.limits.heartbeat_interval)
+    }
+
+    /// When a peer that is read and says nothing is given up.
+    fn silence_ends(&self) -> Option<Instant> {
+        let pings = self.peer.knows_ping && !self.limits.heartbeat_interval.is_zero();
+        let ours = pings.then_some(self.limits.heartbeat_timeout);
+        let end = [ours, self.wire.zmtp.heartbeat_ttl()].into_iter().flatten().min();
+        end.map(|end| self.heard + end)
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let silence = if self.reads() { [self.ping_at(), self.silence_ends()] } else { [None, None] };
+        silence.into_iter().chain([self.service.poll_timeout(), self.end]).flatten().min()
+    }
+}

@@ -1,0 +1,101 @@
+//! ZMTP as the sessions use it: a state machine without I/O (RFC 37).
+//!
+//! Bytes go in by [`Zmtp::handle_input`], messages come out by [`Zmtp::poll_message`], and bytes to be
+//! written by [`Zmtp::transmit`]. Security mechanisms are behind the same trait: what comes out is
+//! authenticated and decrypted. The one implementation is on the crate `omq-proto`.
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::chunks;
+use super::drops::Reason;
+
+/// Slices in one [`Zmtp::transmit`].
+pub const SLICES_MAX: usize = chunks::SLICES_MAX;
+
+/// What an endpoint announces itself as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketKind {
+    /// ROUTER, for REQ and DEALER.
+    Router,
+    /// PULL, for PUSH.
+    Pull,
+}
+
+/// What a peer said of itself in its handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerProperties {
+    /// Its socket type, as `DEALER`.
+    pub socket_type: &'static str,
+    /// Its routing id, of 0 to 255 bytes. Nobody has checked it.
+    pub routing_id: Bytes,
+    /// Whether it speaks ZMTP 3.1, which has PING.
+    pub knows_ping: bool,
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{explanation}")]
+pub struct ZmtpError {
+    /// What it is counted as.
+    pub reason: Reason,
+    /// What was wrong.
+    pub explanation: String,
+}
+
+impl ZmtpError {
+    /// An error.
+    #[must_use]
+    pub fn new(reason: Reason, explanation: impl Into<String>) -> Self {
+        Self { reason, explanation: explanation.into() }
+    }
+}
+
+/// One end of a ZMTP connection.
+pub trait Zmtp: Send {
+    /// Takes bytes that were read. To be called only while there is no
+    /// [pending input](Zmtp::has_pending_input).
+    ///
+    /// # Errors
+    /// [`ZmtpError`]: the connection must be closed. Messages that were complete before can still be
+    /// polled, and what is to be transmitted tells the peer why.
+    fn handle_input(&mut self, bytes: &[u8]) -> Result<(), ZmtpError>;
+
+    /// Whether bytes were taken and not looked at yet, so that one batch stays bounded.
+    fn has_pending_input(&self) -> bool;
+
+    /// Looks at more of the pending input.
+    ///
+    /// # Errors
+    /// As [`Zmtp::handle_input`].
+    fn resume_input(&mut self) -> Result<(), ZmtpError>;
+
+    /// The peer, once its handshake is done.
+    fn peer(&self) -> Option<&PeerProperties>;
+
+    /// The next whole message, as its frames.
+    fn poll_message(&mut self) -> Option<Vec<Bytes>>;
+
+    /// For how long the peer may be silent, by the last PING it sent.
+    fn heartbeat_ttl(&self) -> Option<Duration>;
+
+    /// Queues a message. After the handshake.
+    fn send(&mut self, frames: &[Bytes]);
+
+    /// Queues a PING. After the handshake.
+    fn send_ping(&mut self);
+
+    /// Queues an ERROR that tells the peer why it is refused. After the handshake.
+    fn send_error(&mut self, reason: &str);
+
+    /// Bytes queued to be written.
+    fn transmit_pending(&self) -> usize;
+
+    /// Fills `slices` with the bytes to be written next and says how many slices.
+    fn transmit<'a>(&'a mut self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize;
+
+    /// Says that so many bytes were written.
+    fn advance_transmit(&mut self, bytes: usize);
+}

@@ -1,0 +1,10 @@
+//! ZeroMQ endpoints over real sockets, beside shards whose answers the tests decide, spoken to in bytes
+//! written by hand from RFC 37.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod durable;
+mod endpoint;
+mod hostile;
+mod ingest;
+mod model;
+mod raw;
