@@ -9,4 +9,5 @@ pub mod native;
 pub mod security;
 pub mod shards;
 pub mod telemetry;
+mod throttle;
 pub mod zeromq;

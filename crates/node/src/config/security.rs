@@ -183,6 +183,12 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         if self.is_prefix { name.starts_with(&self.text) } else { name == self.text }
     }
+
+    /// Whether every name that begins with `prefix` is meant.
+    #[must_use]
+    pub fn matches_all(&self, prefix: &str) -> bool {
+        self.is_prefix && prefix.starts_with(&self.text)
+    }
 }
 
 impl Value for Pattern {

@@ -1,0 +1,352 @@
+//! A connection from its first byte to its last.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use swarmmq_protocol::{ErrorCode, ErrorReply};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf, split};
+use tokio::time::timeout;
+
+use crate::native::admission::Permit;
+use crate::native::arrival::Wire;
+use crate::native::farewell;
+use crate::native::gather::Gather;
+use crate::native::handshake::{Arrived, TurnedAway, welcome};
+use crate::native::inbound::{Inbound, Item, Limits, ReadEnd};
+use crate::native::outbox::{Outbox, Outgoing};
+use crate::native::shared::{Shared, stopping};
+use crate::native::watch::{self, Progress};
+use crate::security::Principal;
+use crate::shards::Tie;
+
+/// How long a peer has to take what is still owed to it when its session ends.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The peer closed the connection.
+    Left,
+    /// The peer said Goodbye.
+    Goodbye,
+    /// The stream failed.
+    Io(io::Error),
+    /// The peer sent what cannot be understood.
+    Broken(ErrorReply),
+    /// The peer was silent for too long.
+    Idle,
+    /// The peer took nothing off us for too long.
+    Stalled,
+    /// The node stops, and all that was under way is answered.
+    Stopping,
+    /// The node stops at once.
+    Aborted,
+}
+
+impl Ending {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Goodbye => "goodbye",
+            Self::Io(_) => "io",
+            Self::Broken(_) => "broken",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Stopping => "stopping",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// What the peer is told, where it can still be told anything.
+    fn last_word(&self) -> Option<ErrorReply> {
+        match self {
+            Self::Broken(error) => Some(error.clone()),
+            Self::Idle => {
+                let text = "the connection was silent for longer than the Welcome allows: ping before that";
+                Some(ErrorReply::new(ErrorCode::Timeout, text))
+            }
+            Self::Stopping | Self::Aborted => Some(stopping()),
+            Self::Left | Self::Goodbye | Self::Io(_) | Self::Stalled => None,
+        }
+    }
+}
+
+/// Serves a connection that was accepted from `peer`, until it ends.
+///
+/// Works over any byte stream. Whoever runs it need not hear how it ended: it is counted and logged.
+pub async fn serve<S>(stream: S, peer: SocketAddr, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut permit = match shared.admission.enter(peer.ip()) {
+        Ok(permit) => permit,
+        Err(error) => {
+            shared.refused(peer, "limit", &error.explanation);
+            farewell::goodbye_at_once(stream, error).await;
+            return;
+        }
+    };
+    match arrive(stream, peer, &shared, &mut permit).await {
+        Ok(arrived) => Box::pin(Session::new(arrived, peer, shared).run()).await,
+        Err(turned_away) => shared.refused(peer, turned_away.reason, &turned_away.text),
+    }
+}
+
+async fn arrive<S>(
+    stream: S,
+    peer: SocketAddr,
+    shared: &Shared,
+    permit: &mut Permit,
+) -> Result<Arrived<S>, TurnedAway>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let arrived = tokio::select! {
+        arrived = timeout(shared.options.handshake, welcome(stream, peer, shared)) => match arrived {
+            Ok(arrived) => arrived?,
+            Err(_) => {
+                let text = format!("no handshake within {:?}", shared.options.handshake);
+                return Err(TurnedAway::new("handshake_timeout", text));
+            }
+        },
+        () = permit.evicted() => return Err(evicted()),
+    };
+    if permit.establish() { Ok(arrived) } else { Err(evicted()) }
+}
+
+fn evicted() -> TurnedAway {
+    TurnedAway::new("evicted", "too many connections have not authenticated, and this one waited longest")
+}
+
+struct Session<S> {
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    principal: Principal,
+    outbox: Arc<Outbox>,
+    progress: Progress,
+    inbound: Inbound,
+    outbound: Outbound,
+    reader: ReadHalf<Wire<S>>,
+    writer: WriteHalf<Wire<S>>,
+}
+
+/// What was taken from the outbox and is not written. Survives the write that is interrupted.
+#[derive(Default)]
+struct Outbound {
+    taken: VecDeque<Outgoing>,
+    gather: Gather,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    fn new(arrived: Arrived<S>, peer: SocketAddr, shared: Arc<Shared>) -> Self {
+        let tick_ms = u64::try_from(watch::tick(&shared.options).as_millis()).unwrap_or(u64::MAX);
+        let (reader, writer) = split(arrived.wire);
+        Self {
+            peer,
+            outbox: Arc::new(Outbox::new(shared.clone(), tick_ms)),
+            shared,
+            principal: arrived.principal,
+            progress: Progress::default(),
+            inbound: Inbound::new(arrived.early),
+            outbound: Outbound::default(),
+            reader,
+            writer,
+        }
+    }
+
+    async fn run(mut self) {
+        tracing::debug!(peer = %self.peer, user = self.principal.name(), "session begins");
+        let tie = self.shared.shards.attach(self.outbox.clone());
+        let phase = self.shared.phase();
+        let options = &self.shared.options;
+        let limits = Limits {
+            principal: &self.principal,
+            message_bytes_max: options.message_bytes_max,
+            frame_bytes_max: options.frame_bytes_max(),
+        };
+        let reading = read(
+            &mut self.inbound,
+            &mut self.reader,
+            &self.outbox,
+            &*tie,
+            &limits,
+            &self.progress,
+            &self.shared,
+        );
+        let writing =
+            write(&mut self.outbound, &mut self.writer, &self.outbox, &*tie, &self.progress, &self.shared);
+        let watching = watch::watch(options, &self.outbox, &self.progress, phase);
+        let ending = first_to_end(pin!(reading), pin!(writing), pin!(watching), &self.progress).await;
+        // Before the last words: nothing new is leased to a peer that leaves.
+        drop(tie);
+        self.end(ending).await;
+    }
+
+    async fn end(mut self, ending: Ending) {
+        self.shared.counters.ended(ending.label());
+        let (peer, user, reason) = (self.peer, self.principal.name(), ending.label());
+        match &ending {
+            Ending::Broken(error) => {
+                tracing::warn!(%peer, user, reason, "session ends: {}", error.explanation);
+            }
+            Ending::Io(error) => tracing::debug!(%peer, user, reason, "session ends: {error}"),
+            _ => tracing::debug!(%peer, user, reason, "session ends"),
+        }
+        let left = self.outbox.close();
+        if matches!(ending, Ending::Left | Ending::Io(_) | Ending::Stalled) {
+            return;
+        }
+        self.outbound.taken.retain(|outgoing| !matches!(outgoing, Outgoing::Deliveries(..)));
+        self.outbound.taken.extend(left);
+        self.outbound.taken.extend(ending.last_word().map(Outgoing::Goodbye));
+        let Self { mut outbound, reader, mut writer, .. } = self;
+        let written = timeout(LAST_WRITES, async {
+            loop {
+                outbound.gather.write(&mut writer, |_| ()).await?;
+                if outbound.taken.is_empty() {
+                    return Ok::<_, io::Error>(());
+                }
+                outbound.gather.fill(&mut outbound.taken);
+            }
+        });
+        if matches!(written.await, Ok(Ok(()))) {
+            farewell::close(&mut reader.unsplit(writer)).await;
+        }
+    }
+}
+
+/// Runs the halves of a session until one ends.
+///
+/// Reading lets writing go on after each batch, by [`Progress::yields`]: there may always be more to
+/// read, and answers must not wait for that.
+async fn first_to_end(
+    mut reading: Pin<&mut impl Future<Output = Ending>>,
+    mut writing: Pin<&mut impl Future<Output = Ending>>,
+    mut watching: Pin<&mut impl Future<Output = Ending>>,
+    progress: &Progress,
+) -> Ending {
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ending) = reading.as_mut().poll(cx) {
+                return Poll::Ready(ending);
+            }
+            if let Poll::Ready(ending) = writing.as_mut().poll(cx) {
+                return Poll::Ready(ending);
+            }
+            if !progress.yields.swap(false, Ordering::Relaxed) {
+                return watching.as_mut().poll(cx);
+            }
+        }
+    })
+    .await
+}
+
+/// Lets the other half of the session go on, within the same turn of its task.
+async fn yield_to_writing(progress: &Progress) {
+    let mut is_back = false;
+    poll_fn(|_| {
+        if is_back {
+            return Poll::Ready(());
+        }
+        is_back = true;
+        progress.yields.store(true, Ordering::Relaxed);
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn read<S>(
+    inbound: &mut Inbound,
+    reader: &mut ReadHalf<Wire<S>>,
+    outbox: &Outbox,
+    tie: &dyn Tie,
+    limits: &Limits<'_>,
+    progress: &Progress,
+    shared: &Shared,
+) -> Ending
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut room = outbox.room().await;
+    loop {
+        let decoded = inbound.decode(room, limits);
+        let nothing_decoded = inbound.batch.is_empty();
+        if !nothing_decoded {
+            shared.counters.requests.add(std::mem::take(&mut inbound.requests));
+            room = outbox.register(&mut inbound.batch);
+            hand_on(&mut inbound.batch, tie);
+            yield_to_writing(progress).await;
+        }
+        match decoded {
+            Ok(()) => {}
+            Err(ReadEnd::Goodbye(_)) => return Ending::Goodbye,
+            Err(ReadEnd::Broken(error)) => return Ending::Broken(error),
+        }
+        if room.is_none() {
+            progress.waits_for_room.store(true, Ordering::Relaxed);
+            room = outbox.room().await;
+            progress.waits_for_room.store(false, Ordering::Relaxed);
+            // The peer's time to be silent begins when it is listened to again.
+            progress.reads.fetch_add(1, Ordering::Relaxed);
+        } else if nothing_decoded {
+            match inbound.read(reader).await {
+                Ok(0) => return Ending::Left,
+                Ok(count) => {
+                    progress.reads.fetch_add(1, Ordering::Relaxed);
+                    shared.counters.bytes_read.add(count as u64);
+                }
+                Err(error) => return Ending::Io(error),
+            }
+        }
+    }
+}
+
+fn hand_on(batch: &mut Vec<Item>, tie: &dyn Tie) {
+    for item in batch.drain(..) {
+        match item {
+            Item::Request { correlation, request, .. } => tie.submit(correlation, request),
+            Item::Credit(subscription, messages) => tie.credit(subscription, messages),
+            Item::Refused(..) | Item::Ping(_) | Item::Done => {}
+        }
+    }
+}
+
+async fn write<S>(
+    outbound: &mut Outbound,
+    writer: &mut WriteHalf<Wire<S>>,
+    outbox: &Outbox,
+    tie: &dyn Tie,
+    progress: &Progress,
+    shared: &Shared,
+) -> Ending
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        outbox.take(&mut outbound.taken).await;
+        progress.is_writing.store(true, Ordering::Relaxed);
+        while !outbound.taken.is_empty() {
+            outbound.gather.fill(&mut outbound.taken);
+            let written = outbound.gather.write(writer, |_| {
+                progress.writes.fetch_add(1, Ordering::Relaxed);
+            });
+            let written = match written.await {
+                Ok(written) => written,
+                Err(error) => return Ending::Io(error),
+            };
+            shared.counters.bytes_written.add(written.bytes as u64);
+            outbox.written(written.cost);
+            for (subscription, bytes) in written.delivered {
+                tie.written(subscription, bytes);
+            }
+        }
+        progress.is_writing.store(false, Ordering::Relaxed);
+    }
+}
