@@ -1,1 +1,30 @@
-//! Health, readiness and metrics over HTTP.
+//! Health, readiness, metrics and the log level over HTTP.
+//!
+//! | path | what | who |
+//! |---|---|---|
+//! | `GET /health` | live, ready and why not: 200 or 503 | all; details as for `/metrics` |
+//! | `GET /health/live` | 200, or 503 if the process must be restarted | all |
+//! | `GET /health/ready` | 200, or 503 if the node takes no requests now | all |
+//! | `GET /metrics` | Prometheus text | loopback, a key, or anybody if that is allowed in capitals |
+//! | `GET /version` | versions and names | the same |
+//! | `GET /log-level` | the level | the same |
+//! | `PUT /log-level` | changes it: `debug`, `info,swarmmq_node=debug` | loopback, or a key that may manage |
+//!
+//! A request from loopback is trusted only if it was meant for loopback and comes from there: a browser that was led
+//! here by a name of somebody else's (DNS rebinding) shows that name as `Host`, and a proxy on this machine says whom
+//! it speaks for.
+//!
+//! The routes know nothing of the node but the traits [`HealthSource`], [`SampleSource`] and [`KeyCheck`].
+
+mod access;
+mod health;
+mod routes;
+mod server;
+
+pub use access::{KeyCheck, KeyVerdict, NoKeys, Operation};
+pub use health::{Health, HealthSource, Reason};
+pub use routes::{Http, SampleSource};
+pub use server::{TlsSource, serve};
+
+#[cfg(test)]
+mod tests;

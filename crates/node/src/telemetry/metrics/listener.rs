@@ -1,5 +1,7 @@
 //! What a listener counts.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge};
 
 use super::definitions::names;
@@ -106,6 +108,13 @@ impl ListenerMetrics {
         self.connections.decrement(1.0);
     }
 
+    /// A connection was accepted; it has ended when the value is dropped, however that comes.
+    #[must_use]
+    pub fn open(self: &Arc<Self>) -> OpenConnection {
+        self.opened();
+        OpenConnection(Arc::clone(self))
+    }
+
     /// A connection ended before it was let in.
     pub fn handshake_failed(&self, reason: HandshakeFailure) {
         if let Some(counter) = self.failures.get(reason as usize) {
@@ -118,5 +127,15 @@ impl ListenerMetrics {
         if let Some(counter) = self.drops.get(reason as usize) {
             counter.increment(count);
         }
+    }
+}
+
+/// A connection that is counted as open until this is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Arc<ListenerMetrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.closed();
     }
 }

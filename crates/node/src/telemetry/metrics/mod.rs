@@ -24,7 +24,7 @@ pub use destinations::OTHER;
 pub use exposition::Exposition;
 pub use histogram::Histogram;
 pub use journal::JournalMetrics;
-pub use listener::{DropReason, HandshakeFailure, ListenerMetrics};
+pub use listener::{DropReason, HandshakeFailure, ListenerMetrics, OpenConnection};
 pub use node::{Metrics, NodeSample};
 pub use requests::{DeliveryMetrics, PutMetrics, RequestMetrics, SettlementMetrics};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -127,25 +128,37 @@ impl Metrics {
         Arc::clone(listeners.entry(name.to_owned()).or_insert_with(make))
     }
 
-    /// The page, without what the node's health adds.
+    /// How long ago the metrics were made.
     #[must_use]
-    pub fn render(&self, sample: &NodeSample) -> Exposition {
+    pub fn uptime(&self) -> Duration {
+        self.process.uptime()
+    }
+
+    /// The page, without what the node's health adds; without a sample, also without what it would have said.
+    #[must_use]
+    pub fn render(&self, sample: Option<&NodeSample>) -> Exposition {
         let mut page = Exposition::after(self.registry.handle.render());
         page.histogram(&names::PUT_DURATION, &self.puts.duration);
         page.histogram(&names::SETTLE_DURATION, &self.settlements.duration);
         page.histogram(&names::JOURNAL_SYNC_DURATION, &self.journal.sync_duration);
         page.histogram(&names::JOURNAL_SYNC_RECORDS, &self.journal.sync_records);
-        if let Some(journal) = &sample.journal {
-            page.value(&names::JOURNAL_SIZE_BYTES, journal.bytes as f64);
-            page.value(&names::JOURNAL_LIVE_BYTES, journal.live_bytes as f64);
-            page.value(&names::JOURNAL_SEGMENTS, journal.segments as f64);
-            page.value(&names::JOURNAL_QUEUE_BYTES, journal.queue_bytes as f64);
-            page.value(&names::JOURNAL_HOT_READS, journal.hot_hits as f64);
-            page.value(&names::JOURNAL_COLD_READS, journal.hot_misses as f64);
+        if let Some(sample) = sample {
+            if let Some(stats) = &sample.journal {
+                journal_stats(&mut page, stats);
+            }
+            self.labelled.render(&mut page, &sample.destinations);
         }
-        self.labelled.render(&mut page, &sample.destinations);
         page.series(&names::BUILD_INFO, [(env!("CARGO_PKG_VERSION"), 1.0)].into_iter());
         self.process.render(&mut page);
         page
     }
+}
+
+fn journal_stats(page: &mut Exposition, stats: &swarmmq_journal::Stats) {
+    page.value(&names::JOURNAL_SIZE_BYTES, stats.bytes as f64);
+    page.value(&names::JOURNAL_LIVE_BYTES, stats.live_bytes as f64);
+    page.value(&names::JOURNAL_SEGMENTS, stats.segments as f64);
+    page.value(&names::JOURNAL_QUEUE_BYTES, stats.queue_bytes as f64);
+    page.value(&names::JOURNAL_HOT_READS, stats.hot_hits as f64);
+    page.value(&names::JOURNAL_COLD_READS, stats.hot_misses as f64);
 }

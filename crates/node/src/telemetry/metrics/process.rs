@@ -1,6 +1,6 @@
 //! What the process costs the machine, read from `/proc`. Where there is none, nothing is said.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::definitions::names;
 use super::exposition::Exposition;
@@ -20,8 +20,12 @@ impl Process {
         Self { began: Instant::now(), began_s }
     }
 
+    pub(super) fn uptime(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     pub(super) fn render(&self, page: &mut Exposition) {
-        page.value(&names::UPTIME, self.began.elapsed().as_secs_f64());
+        page.value(&names::UPTIME, self.uptime().as_secs_f64());
         page.value(&names::PROCESS_START, self.began_s);
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = |key: &str| status.lines().find_map(|line| first_number(line.strip_prefix(key)?));

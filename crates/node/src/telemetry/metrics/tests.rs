@@ -14,7 +14,7 @@ use super::*;
 
 fn page(metrics: &Metrics, destinations: Vec<DestinationInfo>) -> BTreeMap<String, Family> {
     let stats = swarmmq_journal::Stats::default();
-    let text = metrics.render(&NodeSample::new(destinations, Some(stats))).finish();
+    let text = metrics.render(Some(&NodeSample::new(destinations, Some(stats)))).finish();
     read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
