@@ -27,16 +27,6 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
 
 fn native(config: &Config, findings: &mut Findings) {
     let security = &config.security;
-    if let ([node], None) = (config.cluster.nodes.as_slice(), config.listen.native) {
-        let address = node.address.as_deref().unwrap_or_default();
-        if address.contains(':') && super::address::socket_address(address).is_err() {
-            let text = format!(
-                "the node's address {address:?} names a host, and names are not looked up to listen: say where, as \
-                 `native: \"0.0.0.0:9001\"`"
-            );
-            findings.conflict("listen.native", text);
-        }
-    }
     let Some(address) = config.native_address().filter(|address| !address.ip().is_loopback()) else { return };
     if !security.has_tls() && !security.allow_plaintext {
         findings.conflict(

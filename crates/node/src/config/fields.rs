@@ -174,7 +174,9 @@ pub(crate) fn read_section<S: Section>(section: &mut S, node: &Node, path: &str,
         Fields { path: path.to_owned(), task: Task::Read { entries, known: Vec::new(), report } };
     section.fields(&mut fields);
     let Task::Read { known, report, .. } = fields.task else { return };
-    for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+    let unknown = entries.iter().filter(|entry| !known.contains(&entry.key.as_str()));
+    // Looking for the nearest key takes time, and further ones are not reported.
+    for entry in unknown.take(PROBLEMS_MAX) {
         let suggestion = nearest(&entry.key, &known);
         let key = shown(&entry.key);
         let kind = ProblemKind::UnknownKey { key: key.clone(), suggestion, known: known.clone() };

@@ -290,7 +290,9 @@ fn suggest_elsewhere(problems: &mut [Problem]) {
     for problem in problems {
         if let ProblemKind::UnknownKey { key, suggestion: suggestion @ None, .. } = &mut problem.kind {
             let keys = keys.get_or_insert_with(Config::keys);
-            let elsewhere = keys.iter().find(|known| known.path.rsplit('.').next() == Some(key.as_str()));
+            let same = keys.iter().filter(|known| known.path.rsplit('.').next() == Some(key.as_str()));
+            // Of several, the one that is not in a list: it is the more general.
+            let elsewhere = same.min_by_key(|known| (known.path.contains("[]"), known.path.len()));
             *suggestion = elsewhere.map(|known| known.path.clone());
         }
     }

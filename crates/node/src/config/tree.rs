@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Spanned, options::DuplicateKeyPolicy};
+use serde_saphyr::{Spanned, budget::BudgetBreach, options::DuplicateKeyPolicy};
 
 use super::problem::{ConfigError, Place, Problem, ProblemKind, shown};
 
@@ -73,12 +73,7 @@ impl Node {
         serde_saphyr::from_str_with_options::<Self>(text, options).map_err(|error| {
             let error = error.without_snippet();
             let place = error.location().and_then(place);
-            let kind = match error {
-                serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
-                    ProblemKind::DuplicateKey { key: shown(key.as_deref().unwrap_or("?")) }
-                }
-                other => ProblemKind::Syntax(message(other)),
-            };
+            let kind = kind(error);
             ConfigError::new(vec![Problem { path: String::new(), place, kind }])
         })
     }
@@ -94,6 +89,24 @@ impl Node {
             Yaml::List(_) => "a list".into(),
             Yaml::Map(_) => "a section with keys of its own".into(),
         }
+    }
+}
+
+fn kind(error: &serde_saphyr::Error) -> ProblemKind {
+    use serde_saphyr::Error;
+    let syntax = |text: &str| ProblemKind::Syntax(text.to_owned());
+    match error {
+        Error::DuplicateMappingKey { key, .. } => {
+            ProblemKind::DuplicateKey { key: shown(key.as_deref().unwrap_or("?")) }
+        }
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
+            syntax("a configuration is one document: another one begins here")
+        }
+        Error::Budget { breach, .. } => {
+            syntax(&format!("the file is beyond what any configuration needs: {breach:?}"))
+        }
+        Error::NullIntoString { .. } => syntax("a key must be a text: put null in quotes"),
+        other => ProblemKind::Syntax(message(other)),
     }
 }
 

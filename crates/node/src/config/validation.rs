@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use swarmmq_protocol::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 
+use super::address::socket_address;
 use super::exposure;
 use super::problem::{ConfigError, PROBLEMS_MAX, Problem, ProblemKind, shown};
 use super::quantity::{Size, show_duration};
@@ -105,7 +106,7 @@ fn cluster(config: &Config, findings: &mut Findings) {
                 "address",
                 "others reach the node there, as `address: \"localhost:9001\"`",
             ),
-            Some(text) => address(text, &format!("{path}.address"), findings),
+            Some(text) => address(config, text, &format!("{path}.address"), findings),
         }
     }
     let ids =
@@ -125,7 +126,7 @@ fn cluster(config: &Config, findings: &mut Findings) {
 }
 
 /// A node's address may name a host; but to listen there, it must be one this machine can know without asking.
-fn address(text: &str, path: &str, findings: &mut Findings) {
+fn address(config: &Config, text: &str, path: &str, findings: &mut Findings) {
     const EXPECTED: &str = "the address of a node, as \"localhost:9001\" or \"10.0.0.5:9001\"";
     let invalid = |reason: &str| ProblemKind::Invalid {
         text: shown(text),
@@ -140,7 +141,14 @@ fn address(text: &str, path: &str, findings: &mut Findings) {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     if host.is_empty() || host.len() > 255 || !host.chars().all(allowed) {
-        findings.add(path, invalid("the host must be a name or an IP address (IPv6 in brackets)"));
+        return findings.add(path, invalid("the host must be a name or an IP address (IPv6 in brackets)"));
+    }
+    if config.listen.native.is_none() && socket_address(text).is_err() {
+        let text = format!(
+            "{text:?} names a host, and names are not looked up to listen: say where, as `native: \"0.0.0.0:9001\"` \
+             under listen"
+        );
+        findings.conflict(path, text);
     }
 }
 
@@ -162,9 +170,10 @@ fn numbers(config: &Config, findings: &mut Findings) {
     findings.range("journal.queue_size", journal.queue_size, Size::mebibytes(1), Size::mebibytes(1 << 20));
     let half = Size(journal.segment_size.bytes() / 2);
     findings.range("journal.reserve_size", journal.reserve_size, Size(0), half);
+    // What is out of range was said above; what follows from it is not said as well.
+    let message = performance.max_message_size.min(largest);
     // One entry may carry several messages, and a segment its own header.
-    let room = performance.max_message_size.bytes().saturating_mul(2);
-    if journal.segment_size.bytes() < room {
+    if journal.segment_size.bytes() < 2 * message.bytes() {
         findings.conflict(
             "journal.segment_size",
             format!(
@@ -173,7 +182,7 @@ fn numbers(config: &Config, findings: &mut Findings) {
             ),
         );
     }
-    if journal.queue_size < performance.max_message_size {
+    if journal.queue_size < message {
         findings.conflict(
             "journal.queue_size",
             "it must hold one message: performance.max_message_size is larger",
@@ -210,7 +219,7 @@ fn limits(config: &Config, findings: &mut Findings) {
         Size(64 << 10),
         Size::mebibytes(1 << 20),
     );
-    let message = config.performance.max_message_size;
+    let message = config.performance.max_message_size.min(Size(MESSAGE_BYTES_MAX as u64));
     findings.range("limits.max_request_memory", limits.max_request_memory, message, Size::mebibytes(1 << 20));
     findings.time("limits.request_timeout", limits.request_timeout, Duration::from_millis(10), HOUR);
     findings.range("limits.max_destinations", limits.max_destinations, 1, 10_000_000);
@@ -257,7 +266,7 @@ fn endpoint(config: &Config, endpoint: &EndpointConfig, path: &str, findings: &m
         Size(64 << 10),
         Size::mebibytes(1 << 20),
     );
-    let message = endpoint.max_message_size;
+    let message = endpoint.max_message_size.min(largest);
     findings.range(&at("receive_queue_size"), endpoint.receive_queue_size, message, Size::mebibytes(1 << 20));
     if !endpoint.heartbeat_interval.is_zero() && endpoint.heartbeat_timeout <= endpoint.heartbeat_interval {
         findings.conflict(at("heartbeat_timeout"), "it must be longer than heartbeat_interval");
