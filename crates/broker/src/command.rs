@@ -384,7 +384,10 @@ impl Placed {
             Ok(message)
         })?;
         if messages.is_empty() {
-            return Err(DecodeError::Invalid { field: "messages", reason: "there must be at least one".into() });
+            return Err(DecodeError::Invalid {
+                field: "messages",
+                reason: "there must be at least one".into(),
+            });
         }
         let put = Put { destination, stamp, expected_last, messages };
         Ok(Self { command: Command::Put { put, auto_create }, messages: placed })

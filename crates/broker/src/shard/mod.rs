@@ -1,157 +1,129 @@
-//! The state machine of one shard.
-use bytes::Bytes;
-use swarmmq_protocol::codec::DecodeError;
+//! The state machine of one shard: the replicated half, and the leader's half.
+//!
+//! - [`Shard::apply`] is the only way the replicated state changes, and a pure function of that state
+//!   and the entry. [`Shard::snapshot`] and [`Shard::restore`] carry exactly that state.
+//! - [`Shard::lease`], [`Shard::settle`], [`Shard::due`] and their like are the leader's. They change
+//!   leases, which are not replicated, and return commands to propose.
+
+mod admin;
+mod apply;
+mod describe;
+mod due;
+mod lease;
+mod settle;
+mod volatile;
+
+use std::collections::BTreeMap;
+
 use swarmmq_protocol::error::{ErrorCode, ErrorReply};
-use swarmmq_protocol::info::DestinationInfo;
-use swarmmq_protocol::request::Settle;
-use swarmmq_protocol::settings::GroupSettings;
+use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
 use swarmmq_protocol::{DestinationName, GroupName};
 
-use crate::command::Command;
-use crate::effect::{Applied, ApplyError};
+use crate::destination::Destination;
+use crate::held::Held;
 use crate::limits::ShardLimits;
-use crate::plan::{Due, LeaseRequest, Leases, OutboxBatch, SettlePlan, ShardStats, Wakeup};
+use crate::outbox::Outbox;
+use crate::plan::OutboxBatch;
+use crate::shard::volatile::Volatile;
+use crate::work::Trash;
 
 /// The replicated state of one shard, and the leader's leases beside it.
 #[derive(Debug)]
 pub struct Shard {
-    shard: u32,
-    limits: ShardLimits,
-    applied: u64,
-    now_ms: u64,
-}
-
-fn unknown(name: &DestinationName) -> ErrorReply {
-    ErrorReply::new(ErrorCode::UnknownDestination, format!("there is no destination {name}"))
+    pub(crate) shard: u32,
+    pub(crate) limits: ShardLimits,
+    pub(crate) applied: u64,
+    pub(crate) now_ms: u64,
+    /// The generation of the next group that is made or reset.
+    pub(crate) next_generation: u64,
+    pub(crate) destinations: BTreeMap<DestinationName, Destination>,
+    pub(crate) outbox: Outbox,
+    pub(crate) trash: Trash,
+    /// Derived from the messages, the outbox and the trash.
+    pub(crate) held: Held,
+    /// Not replicated.
+    pub(crate) volatile: Volatile,
 }
 
 impl Shard {
     /// An empty shard. `limits` must be the same on every replica.
     #[must_use]
     pub fn new(shard: u32, limits: ShardLimits) -> Self {
-        Self { shard, limits, applied: 0, now_ms: 0 }
+        Self {
+            shard,
+            limits,
+            applied: 0,
+            now_ms: 0,
+            next_generation: 1,
+            destinations: BTreeMap::new(),
+            outbox: Outbox::default(),
+            trash: Trash::default(),
+            held: Held::default(),
+            volatile: Volatile::default(),
+        }
     }
+
     /// Number of the shard.
     #[must_use]
     pub fn shard(&self) -> u32 {
         self.shard
     }
+
     /// The limits it was founded with.
     #[must_use]
     pub fn limits(&self) -> &ShardLimits {
         &self.limits
     }
+
     /// Log index of the entry applied last; 0 before the first.
     #[must_use]
     pub fn applied(&self) -> u64 {
         self.applied
     }
+
     /// The time of the state: the latest that a leader has stamped, ms since 1970.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.now_ms
     }
-    /// No lease token given so far is this or higher; for [`EntryBuilder::new`](crate::EntryBuilder::new).
-    #[must_use]
-    pub fn token_bound(&self) -> u64 {
-        0
-    }
-    /// Applies the entry at log index `index`.
-    ///
-    /// # Errors
-    /// [`ApplyError`]; nothing was changed then.
-    pub fn apply(&mut self, index: u64, entry: Bytes) -> Result<Applied, ApplyError> {
-        let entry = crate::entry::decode(entry).map_err(|source| ApplyError::Undecodable { index, source })?;
-        self.applied = index;
-        self.now_ms = self.now_ms.max(entry.now_ms);
-        Ok(Applied { outcomes: Vec::new(), effects: Vec::new() })
-    }
-    /// The replicated state in chunks of about 1 MiB.
-    #[must_use]
-    pub fn snapshot(&self) -> Vec<Bytes> {
-        Vec::new()
-    }
-    /// The state that [`Self::snapshot`] wrote, chunk by chunk in its order.
-    ///
-    /// # Errors
-    /// [`DecodeError`] where the chunks are not a snapshot.
-    pub fn restore(_chunks: &[Bytes]) -> Result<Self, DecodeError> {
-        Ok(Self::new(0, ShardLimits::default()))
-    }
-    /// Log indexes of entries that hold a live message, ascending.
+
+    /// Log indexes of entries that hold a live message, a dead letter, or a message of a purged or
+    /// deleted destination that is not swept up yet. Ascending, each once.
     pub fn held(&self) -> impl Iterator<Item = u64> + '_ {
-        std::iter::empty()
+        self.held.indexes()
     }
-    /// Leases messages. Only at the leader, and only after an entry of its own term was applied.
-    ///
-    /// # Errors
-    /// `UnknownDestination`, `UnknownGroup`.
-    pub fn lease(&mut self, _now_ms: u64, request: &LeaseRequest) -> Result<Leases, ErrorReply> {
-        Err(unknown(&request.destination))
-    }
-    /// Decides what a settlement takes.
-    ///
-    /// # Errors
-    /// `UnknownDestination`, `UnknownGroup`.
-    pub fn settle(&mut self, _now_ms: u64, settle: &Settle) -> Result<SettlePlan, ErrorReply> {
-        Err(unknown(&settle.destination))
-    }
-    /// A command of [`Self::settle`], [`Self::due`] or [`Self::release_consumer`] will certainly never be
-    /// committed: what it was about may be leased or settled again.
-    pub fn abandon(&mut self, _command: &Command) -> Vec<Wakeup> {
-        Vec::new()
-    }
-    /// The consumer is gone: its leases end. The commands count the deliveries and make the messages
-    /// ready at once.
-    pub fn release_consumer(&mut self, _consumer: u64) -> Vec<Command> {
-        Vec::new()
-    }
-    /// What is due at `now_ms`.
-    pub fn due(&mut self, _now_ms: u64) -> Due {
-        Due::default()
-    }
-    /// When to call [`Self::due`] next, ms since 1970.
+
+    /// Dead letters on their way, the oldest of each target, at most `each_max`.
     #[must_use]
-    pub fn next_due(&self) -> Option<u64> {
-        None
+    pub fn outbox(&self, each_max: usize) -> Vec<OutboxBatch> {
+        self.outbox.batches(self.shard, each_max)
     }
-    /// A new leadership begins (or ends): all leases are gone, and tokens come from `term`.
-    pub fn reset_volatile(&mut self, _term: u64) {}
-    /// Dead letters on their way, at most `each_max` for each target.
+
+    /// A destination's settings, if there is one of that name.
     #[must_use]
-    pub fn outbox(&self, _each_max: usize) -> Vec<OutboxBatch> {
-        Vec::new()
+    pub fn destination_settings(&self, destination: &DestinationName) -> Option<&DestinationSettings> {
+        self.destinations.get(destination).map(|found| &found.settings)
     }
-    /// Describes a destination.
-    ///
-    /// # Errors
-    /// `UnknownDestination`.
-    pub fn describe(
-        &self,
-        _now_ms: u64,
-        destination: &DestinationName,
-    ) -> Result<DestinationInfo, ErrorReply> {
-        Err(unknown(destination))
-    }
-    /// Destinations in the order of their names.
-    #[must_use]
-    pub fn list(
-        &self,
-        _now_ms: u64,
-        _prefix: &str,
-        _after: Option<&DestinationName>,
-        _limit: usize,
-    ) -> Vec<DestinationInfo> {
-        Vec::new()
-    }
+
     /// A group's settings, if there is the group.
     #[must_use]
-    pub fn group_settings(&self, _destination: &DestinationName, _group: &GroupName) -> Option<&GroupSettings> {
-        None
+    pub fn group_settings(&self, destination: &DestinationName, group: &GroupName) -> Option<&GroupSettings> {
+        self.destinations.get(destination)?.groups.get(group).map(|found| &found.settings)
     }
-    /// Counts and gauges; of single destinations at most `destinations_max`.
-    #[must_use]
-    pub fn stats(&self, _now_ms: u64, _destinations_max: usize) -> ShardStats {
-        ShardStats::default()
-    }
+}
+
+pub(crate) fn unknown_destination(destination: &DestinationName) -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::UnknownDestination,
+        format!("there is no destination {destination}: create it first"),
+    )
+}
+
+pub(crate) fn unknown_group(destination: &DestinationName, group: &GroupName) -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::UnknownGroup,
+        format!(
+            "{destination} has no group {group}: create it first, or use its group default if it is a queue"
+        ),
+    )
 }
