@@ -2,7 +2,6 @@
 
 /// A law that a test can have broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests break laws"))]
 pub(crate) enum Fault {
     /// Batches complete without having been synced.
     SkipSync,

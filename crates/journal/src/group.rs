@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use crate::state::HOT_OVERHEAD_BYTES;
 use crate::table::Table;
 
 /// How far a group's log reaches.
@@ -42,8 +43,8 @@ pub(crate) struct Group {
     /// The newest payloads, dense from `hot_first`.
     pub(crate) hot: VecDeque<Bytes>,
     pub(crate) hot_first: u64,
-    /// Adopted entries until they are durable, by index, with the submission that brings them.
-    pub(crate) adopting: BTreeMap<u64, Bytes>,
+    /// Entries outside the log, and so outside the hot tail, until they are durable.
+    pub(crate) waiting: BTreeMap<u64, Bytes>,
 }
 
 impl Group {
@@ -61,11 +62,23 @@ impl Group {
         }
     }
 
+    /// Empties the hot tail, which the log will not continue, and says what it took. Payloads that are nowhere else yet stay.
+    pub(crate) fn set_hot_aside(&mut self) -> usize {
+        let mut bytes = 0;
+        for (index, payload) in (self.hot_first..).zip(self.hot.drain(..)) {
+            bytes += payload.len() + HOT_OVERHEAD_BYTES;
+            if self.table.get(index).is_some_and(|slot| slot.segment == 0) {
+                self.waiting.insert(index, payload);
+            }
+        }
+        bytes
+    }
+
     pub(crate) fn hot_payload(&self, index: u64) -> Option<Bytes> {
         index
             .checked_sub(self.hot_first)
             .and_then(|at| self.hot.get(usize::try_from(at).ok()?))
-            .or_else(|| self.adopting.get(&index))
+            .or_else(|| self.waiting.get(&index))
             .cloned()
     }
 

@@ -216,7 +216,7 @@ impl Writer {
             self.reclaim.add = None;
             let mut state = self.shared.state.lock();
             state.reclaim_due = true;
-            return Ok(false);
+            return Ok(true);
         };
         self.reclaim.stage = Stage::Removing;
         let removed = {

@@ -17,7 +17,7 @@ use crate::table::{ADOPTED, HELD, Slot};
 use crate::{Completion, Entry, GroupId};
 
 /// What a payload in the hot tail costs beside its bytes.
-const HOT_OVERHEAD_BYTES: usize = 64;
+pub(crate) const HOT_OVERHEAD_BYTES: usize = 64;
 
 /// What a queued operation costs beside its payload.
 const QUEUED_OVERHEAD_BYTES: usize = 64;
@@ -215,7 +215,7 @@ impl State {
                 flags: HELD | ADOPTED,
             };
             group.table.insert(entry.index, slot);
-            group.adopting.insert(entry.index, entry.payload.clone());
+            group.waiting.insert(entry.index, entry.payload.clone());
             bytes += entry.payload.len();
         }
         bytes
@@ -270,11 +270,13 @@ impl State {
             );
         }
         group.purged = Some((index, term));
-        if group.last.is_none_or(|(last, _)| last <= index) {
+        let last = group.last.map_or(0, |(last, _)| last);
+        if last <= index {
             group.last = group.purged;
-            // What is left in the hot tail lies before the log and cannot be continued.
-            let gone: usize = group.hot.drain(..).map(|payload| payload.len() + HOT_OVERHEAD_BYTES).sum();
-            self.hot_bytes = self.hot_bytes.saturating_sub(gone);
+        }
+        if last < index {
+            let aside = group.set_hot_aside();
+            self.hot_bytes = self.hot_bytes.saturating_sub(aside);
         }
         if let Some(old) = group.purge_place.replace(place) {
             dead.push((old.segment, old.length));
@@ -338,6 +340,7 @@ impl State {
         if restored && (purged || slot.is_adopted()) {
             let (segment, length) = (slot.segment, slot.length);
             group.table.remove(index);
+            group.waiting.remove(&index);
             self.died(segment, length);
         }
     }
@@ -372,9 +375,7 @@ impl State {
                 Some(slot) if slot.segment == 0 && slot.offset == sequence => {
                     slot.segment = segment;
                     slot.offset = record.offset;
-                    if record.kind == Kind::Adopted {
-                        group.adopting.remove(&record.index);
-                    }
+                    group.waiting.remove(&record.index);
                     true
                 }
                 _ => false,

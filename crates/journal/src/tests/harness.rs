@@ -32,7 +32,9 @@ pub(crate) fn options() -> Options {
 enum Change {
     Entry(u64, u64, Bytes),
     Truncate(u64),
-    Purge(u64),
+    Purge(u64, u64),
+    /// Stored for a snapshot: changes nothing of the log.
+    Adopt(u64, u64),
     Meta(u8, Bytes),
 }
 
@@ -57,9 +59,9 @@ impl GroupModel {
             Change::Truncate(from) => {
                 self.log.split_off(from);
             }
-            Change::Purge(index) => {
-                let term = self.log.get(index).map_or(0, |(term, _)| *term);
-                self.purged = Some((*index, term));
+            Change::Adopt(..) => {}
+            Change::Purge(index, term) => {
+                self.purged = Some((*index, *term));
                 self.log = self.log.split_off(&(index + 1));
             }
             Change::Meta(key, value) => {
@@ -183,8 +185,22 @@ impl Harness {
         if index <= purged {
             return;
         }
-        let done = self.submit(group, vec![Change::Purge(index)]);
+        let term = model.log.get(&index).map_or(0, |(term, _)| *term);
+        let done = self.submit(group, vec![Change::Purge(index, term)]);
         self.journal().purge(GroupId(group), index, done);
+    }
+
+    /// A snapshot that reaches beyond the log was received: it refers to one entry, and the log begins behind it.
+    pub(crate) fn install(&mut self, group: u32, gap: u64) {
+        let last = self.model[&group].last() + gap;
+        let term = self.terms;
+        let held = payload(group, last, term, 90);
+        let done = self.submit(group, vec![Change::Adopt(last, term)]);
+        let entry = Entry { index: last, term, payload: held.clone() };
+        self.journal().adopt(GroupId(group), vec![entry], done);
+        self.held.entry(group).or_default().insert(last, (term, held));
+        let done = self.submit(group, vec![Change::Purge(last, term)]);
+        self.journal().purge_to(GroupId(group), last, term, done);
     }
 
     pub(crate) fn meta(&mut self, group: u32, key: u8, size: usize) {
@@ -324,13 +340,17 @@ impl Harness {
         let durable: BTreeSet<(u32, u64, u64)> = self.changes[..count]
             .iter()
             .filter_map(|(group, change)| match change {
-                Change::Entry(index, term, _) => Some((*group, *index, *term)),
+                Change::Entry(index, term, _) | Change::Adopt(index, term) => Some((*group, *index, *term)),
                 _ => None,
             })
             .chain(self.base_entries())
             .collect();
         for (group, held) in &mut self.held {
-            held.retain(|index, (term, _)| durable.contains(&(*group, *index, *term)));
+            // Stored for a snapshot whose purge did not become durable: the snapshot is received again.
+            let last = found[group].last();
+            held.retain(|index, (term, _)| {
+                *index <= last && durable.contains(&(*group, *index, *term))
+            });
         }
         self.check_held();
         for (group, held) in &self.held {
@@ -341,6 +361,8 @@ impl Harness {
         self.journal().holds_restored();
         self.check_held();
         self.model = found;
+        // After a crash raft has a new leader: an index and a term never name two payloads.
+        self.terms += 1;
         self.base = self.model.clone();
         self.changes.clear();
         self.operations.clear();

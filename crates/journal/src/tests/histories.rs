@@ -11,6 +11,7 @@ pub(crate) enum Action {
     Append(u32, usize, usize),
     Truncate(u32, u64),
     Purge(u32, u64),
+    Install(u32, u64),
     Meta(u32, u8, usize),
     Lazy(u32),
     Hold(u32, u64),
@@ -29,6 +30,7 @@ pub(crate) fn action() -> impl Strategy<Value = Action> {
         1 => (group.clone(), 1usize..2, 2000usize..3500).prop_map(|(g, n, s)| Action::Append(g, n, s)),
         1 => (group.clone(), 0u64..6).prop_map(|(g, n)| Action::Truncate(g, n)),
         3 => (group.clone(), 0u64..12).prop_map(|(g, n)| Action::Purge(g, n)),
+        1 => (group.clone(), 1u64..9).prop_map(|(g, n)| Action::Install(g, n)),
         2 => (group.clone(), 0u8..4, 0usize..100).prop_map(|(g, k, s)| Action::Meta(g, k, s)),
         1 => group.clone().prop_map(Action::Lazy),
         2 => (group.clone(), 0u64..6).prop_map(|(g, b)| Action::Hold(g, b)),
@@ -51,6 +53,7 @@ pub(crate) fn play(harness: &mut Harness, actions: &[Action]) {
             Action::Append(group, count, size) => harness.append(group, count, size),
             Action::Truncate(group, back) => harness.truncate(group, back),
             Action::Purge(group, keep) => harness.purge(group, keep),
+            Action::Install(group, gap) => harness.install(group, gap),
             Action::Meta(group, key, size) => harness.meta(group, key, size),
             Action::Lazy(group) => harness.lazy(group),
             Action::Hold(group, back) => harness.hold(group, back),
@@ -112,7 +115,7 @@ pub(crate) fn cases(default: u32) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(400), failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(3000), failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_history_with_crashes_recovers_to_what_was_completed(
