@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The counter of drops, labelled `endpoint` and `reason`.
-pub const METRIC: &str = "swarmmq_zeromq_drops_total";
+use metrics::Counter;
+
+use crate::telemetry::metrics::{HandshakeFailure, ListenerMetrics, Metrics};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
@@ -68,7 +69,24 @@ reasons! {
     Unconfirmed = "unconfirmed";
 }
 
-const REASONS: usize = Reason::ALL.len();
+impl Reason {
+    /// How the metrics that all listeners have in common count it, if it ends a handshake.
+    fn handshake_failure(self) -> Option<HandshakeFailure> {
+        match self {
+            Self::ConnectionsMax | Self::ConnectionsPerAddressMax | Self::HandshakesMax => {
+                Some(HandshakeFailure::Limit)
+            }
+            Self::HandshakeTimeout => Some(HandshakeFailure::Timeout),
+            Self::HandshakeTooLarge
+            | Self::NotZmtp
+            | Self::Version
+            | Self::Mechanism
+            | Self::SocketType
+            | Self::Handshake => Some(HandshakeFailure::Protocol),
+            _ => None,
+        }
+    }
+}
 
 /// The drops of one endpoint. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -79,15 +97,23 @@ pub struct Drops {
 #[derive(Debug)]
 struct Inner {
     endpoint: String,
-    counts: [AtomicU64; REASONS],
+    listener: Arc<ListenerMetrics>,
+    reasons: Vec<(AtomicU64, Counter)>,
 }
 
 impl Drops {
-    /// No drops yet.
+    /// No drops yet. They are counted here, and in the metrics as `swarmmq_zeromq_drops_total`.
     #[must_use]
-    pub fn new(endpoint: impl Into<String>) -> Self {
-        let counts = [const { AtomicU64::new(0) }; REASONS];
-        Self { inner: Arc::new(Inner { endpoint: endpoint.into(), counts }) }
+    pub fn new(endpoint: &str, metrics: &Metrics) -> Self {
+        let counter = |reason: &Reason| metrics.zeromq_drops(endpoint, reason.as_str());
+        let reasons = Reason::ALL.iter().map(|reason| (AtomicU64::new(0), counter(reason))).collect();
+        let listener = metrics.listener(endpoint);
+        Self { inner: Arc::new(Inner { endpoint: endpoint.to_owned(), listener, reasons }) }
+    }
+
+    /// What all listeners count.
+    pub(super) fn listener(&self) -> &ListenerMetrics {
+        &self.inner.listener
     }
 
     /// The endpoint's name.
@@ -103,17 +129,19 @@ impl Drops {
 
     /// Counts so many drops for one reason.
     pub fn count_many(&self, reason: Reason, drops: u64) {
-        if let Some(count) = self.inner.counts.get(reason as usize) {
+        if let Some((count, counter)) = self.inner.reasons.get(reason as usize) {
             count.fetch_add(drops, Ordering::Relaxed);
+            counter.increment(drops);
         }
-        metrics::counter!(METRIC, "endpoint" => self.inner.endpoint.clone(), "reason" => reason.as_str())
-            .increment(drops);
+        if let Some(failure) = reason.handshake_failure() {
+            self.inner.listener.handshake_failed(failure);
+        }
     }
 
     /// How many there were for a reason.
     #[must_use]
     pub fn of(&self, reason: Reason) -> u64 {
-        self.inner.counts.get(reason as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+        self.inner.reasons.get(reason as usize).map_or(0, |(count, _)| count.load(Ordering::Relaxed))
     }
 
     /// The reasons that occurred, and how often.
@@ -129,10 +157,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drops_are_counted_by_reason() {
-        let drops = Drops::new("orders");
+    fn drops_are_counted_by_reason_here_and_in_the_metrics() {
+        let metrics = Metrics::new(0);
+        let drops = Drops::new("orders", &metrics);
         drops.count(Reason::Malformed);
         drops.clone().count_many(Reason::Unconfirmed, 3);
         assert_eq!(drops.snapshot(), [(Reason::Malformed, 1), (Reason::Unconfirmed, 3)]);
+        let page = metrics.render(None).finish();
+        let line = |reason| format!("swarmmq_zeromq_drops_total{{endpoint=\"orders\",reason=\"{reason}\"}}");
+        assert!(page.contains(&format!("{} 3", line("unconfirmed"))), "{page}");
+        assert!(
+            page.contains(&format!("{} 0", line("oversized"))),
+            "what can happen is there before it does"
+        );
     }
 }

@@ -19,6 +19,7 @@ use super::drops::{Drops, Reason};
 use super::options::{Bind, EndpointOptions, Limits, Security};
 use super::session::{self, SessionOptions};
 use crate::shards::Shards;
+use crate::telemetry::metrics::Metrics;
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -96,6 +97,7 @@ impl Listening {
 pub fn start(
     endpoints: Vec<EndpointOptions>,
     shards: &Arc<dyn Shards>,
+    metrics: &Metrics,
     stop: &CancellationToken,
 ) -> Result<Vec<Listening>, StartError> {
     let bound: Vec<_> = endpoints
@@ -111,16 +113,20 @@ pub fn start(
             }
         })
         .collect::<Result<_, _>>()?;
-    Ok(bound.into_iter().map(|(endpoint, listener)| run(endpoint, listener, shards, stop)).collect())
+    let run = |(endpoint, listener): (EndpointOptions, _)| {
+        let drops = Drops::new(&endpoint.name, metrics);
+        run(endpoint, listener, drops, shards, stop)
+    };
+    Ok(bound.into_iter().map(run).collect())
 }
 
 fn run(
     endpoint: EndpointOptions,
     (listener, addr): (Listener, Bound),
+    drops: Drops,
     shards: &Arc<dyn Shards>,
     stop: &CancellationToken,
 ) -> Listening {
-    let drops = Drops::new(&endpoint.name);
     let sessions = TaskTracker::new();
     info!(endpoint = endpoint.name, %addr, "a ZeroMQ endpoint listens");
     let name = endpoint.name.clone();
@@ -251,9 +257,8 @@ impl Admission {
             options.drops.count(reason);
             return None;
         }
-        metrics::gauge!("swarmmq_zeromq_connections", "endpoint" => options.endpoint.name.clone())
-            .increment(1.0);
-        let slot = Slot { admission: admission.clone(), address, endpoint: options.endpoint.clone() };
+        options.drops.listener().opened();
+        let slot = Slot { admission: admission.clone(), address, drops: options.drops.clone() };
         Some((slot, HandshakeSlot(admission.clone())))
     }
 
@@ -282,13 +287,12 @@ impl Admission {
 struct Slot {
     admission: Arc<Admission>,
     address: Option<IpAddr>,
-    endpoint: Arc<EndpointOptions>,
+    drops: Drops,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        metrics::gauge!("swarmmq_zeromq_connections", "endpoint" => self.endpoint.name.clone())
-            .decrement(1.0);
+        self.drops.listener().closed();
         let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.connections -= 1;
         let Some(address) = self.address else { return };

@@ -30,6 +30,7 @@ mod mailbox;
 mod omq;
 pub mod options;
 mod session;
+mod wire;
 pub mod zmtp;
 
 pub use drops::{Drops, Reason};

@@ -306,3 +306,96 @@ impl Zmtp for OmqConnection {
         self.out.advance(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn connection() -> OmqConnection {
+        let limits = Limits { message_bytes_max: 2000, ..Limits::default() };
+        OmqConnection::new(SocketKind::Router, Security::default(), &limits)
+    }
+
+    fn handshake() -> Vec<u8> {
+        let mut bytes = vec![0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 1];
+        bytes.extend(b"NULL");
+        bytes.resize(64, 0);
+        bytes.extend(b"\x04\x1b\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER");
+        bytes[65] = u8::try_from(bytes.len() - 66).unwrap();
+        bytes
+    }
+
+    /// Feeds bytes in pieces and returns the messages up to the first error.
+    fn messages(bytes: &[u8], pieces: &[usize]) -> Vec<Vec<Bytes>> {
+        let mut connection = connection();
+        let (mut rest, mut pieces, mut out) = (bytes, pieces.iter().cycle(), Vec::new());
+        while !rest.is_empty() {
+            let (piece, left) = rest.split_at(rest.len().min(*pieces.next().unwrap_or(&1)));
+            rest = left;
+            let mut result = connection.handle_input(piece);
+            while let Some(message) = connection.poll_message() {
+                out.push(message);
+            }
+            while result.is_ok() && connection.has_pending_input() {
+                result = connection.resume_input();
+                while let Some(message) = connection.poll_message() {
+                    out.push(message);
+                }
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        out
+    }
+
+    fn any_wire() -> impl Strategy<Value = Vec<u8>> {
+        let frame = prop_oneof![
+            8 => (0..2_u8, 0..200_usize).prop_map(|(more, size)| {
+                [vec![more, u8::try_from(size).unwrap()], vec![b'a'; size]].concat()
+            }),
+            4 => (0..2_u8, 0..2200_usize).prop_map(|(more, size)| {
+                [vec![more | 2], (size as u64).to_be_bytes().to_vec(), vec![b'b'; size]].concat()
+            }),
+            1 => Just(b"\x04\x07\x04PING\x00\x00".to_vec()),
+            1 => Just(b"\x04\x04\x03ODD".to_vec()),
+            1 => proptest::collection::vec(any::<u8>(), 0..20),
+        ];
+        proptest::collection::vec(frame, 0..12).prop_map(|frames| frames.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn how_bytes_are_cut_changes_nothing(
+            wire in any_wire(), pieces in proptest::collection::vec(1..700_usize, 1..10)
+        ) {
+            let bytes = [handshake(), wire].concat();
+            prop_assert_eq!(messages(&bytes, &pieces), messages(&bytes, &[bytes.len()]));
+        }
+
+        #[test]
+        fn any_bytes_give_messages_or_an_error(
+            start in 0..97_usize, noise in proptest::collection::vec(any::<u8>(), 0..300)
+        ) {
+            let mut bytes = handshake();
+            bytes.truncate(start);
+            bytes.extend(noise);
+            messages(&bytes, &[7]);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_trickles_in_costs_what_was_sent() {
+        let mut connection = connection();
+        connection.handle_input(&handshake()).unwrap();
+        connection.handle_input(&[2, 0, 0, 0, 0, 0, 0, 7, 208]).unwrap();
+        for _ in 0..1500 {
+            connection.handle_input(b"x").unwrap();
+        }
+        let body = connection.body.as_ref().expect("the body is collected here");
+        assert_eq!(body.bytes.len(), 1500);
+        assert!(body.bytes.capacity() <= 4096, "{}", body.bytes.capacity());
+    }
+}

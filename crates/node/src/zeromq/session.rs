@@ -10,16 +10,12 @@
 //! bytes: it writes what it can and reads only while the service wants more. Not reading is the
 //! back-pressure: TCP tells the peer, whose ZeroMQ queue fills up to its high-water mark.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -30,17 +26,9 @@ use super::ingest::Ingest;
 use super::mailbox::Mailbox;
 use super::omq::OmqConnection;
 use super::options::{EndpointKind, EndpointOptions, Limits};
-use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
+use super::wire::{Moved, Wire};
+use super::zmtp::{PeerProperties, SocketKind, ZmtpError};
 use crate::shards::Shards;
-
-/// Bytes of one read. The buffer belongs to the thread, so that an idle peer holds none.
-const READ_BYTES: usize = 64 * 1024;
-/// A peer that is refused gets this long to take the reason.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
-}
 
 /// A message to the peer.
 pub(super) struct Outgoing {
@@ -91,7 +79,7 @@ where
         EndpointKind::Ingest { .. } => SocketKind::Pull,
     };
     let zmtp = OmqConnection::new(kind, options.endpoint.security, limits);
-    let mut wire = Wire { stream, zmtp: Box::new(zmtp), written: 0 };
+    let mut wire = Wire::new(stream, Box::new(zmtp), options.drops.clone());
     let greeted = tokio::select! {
         greeted = timeout(limits.handshake_timeout, wire.handshake()) => greeted,
         () = options.stop.cancelled() => return,
@@ -99,17 +87,17 @@ where
     let peer = match greeted {
         Ok(Ok(peer)) => peer,
         Ok(Err(None)) => return,
-        Ok(Err(Some(error))) => return wire.refuse(&options, &address, &error).await,
+        Ok(Err(Some(error))) => return refuse(wire, &options, &address, &error).await,
         Err(_) => {
             let error = ZmtpError::new(Reason::HandshakeTimeout, "its handshake took too long");
-            return wire.refuse(&options, &address, &error).await;
+            return refuse(wire, &options, &address, &error).await;
         }
     };
     drop(admitted);
     if kind == SocketKind::Router && !matches!(peer.socket_type, "REQ" | "DEALER") {
         let text = format!("{} does not go with this endpoint, REQ and DEALER do", peer.socket_type);
         wire.zmtp.send_error(&text);
-        return wire.refuse(&options, &address, &ZmtpError::new(Reason::SocketType, text)).await;
+        return refuse(wire, &options, &address, &ZmtpError::new(Reason::SocketType, text)).await;
     }
     debug!(
         endpoint = options.endpoint.name, address, socket_type = peer.socket_type,
@@ -129,97 +117,13 @@ where
     Session::new(wire, service, peer, &options, &address).serve().await;
 }
 
-/// A byte stream with ZMTP on it.
-struct Wire<S> {
-    stream: S,
-    zmtp: Box<dyn Zmtp>,
-    /// Bytes written so far.
-    written: u64,
-}
-
-/// What moving bytes came to.
-enum Moved {
-    Wrote,
-    Read(Result<(), ZmtpError>),
-    End,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
-    /// Writes, or reads if `read` says so, whichever is possible first.
-    async fn move_bytes(&mut self, read: bool) -> io::Result<Moved> {
-        poll_fn(|context| {
-            if self.zmtp.transmit_pending() > 0
-                && let Poll::Ready(result) = self.poll_write(context)
-            {
-                return Poll::Ready(result.map(|()| Moved::Wrote));
-            }
-            if read { self.poll_read(context) } else { Poll::Pending }
-        })
-        .await
-    }
-
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let filled = self.zmtp.transmit(&mut slices);
-        let slices = slices.get(..filled).unwrap_or_default();
-        let written = match Pin::new(&mut self.stream).poll_write_vectored(context, slices) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(written)) => written,
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => return Poll::Pending,
-        };
-        self.zmtp.advance_transmit(written);
-        self.written += written as u64;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Moved>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Ok(Moved::End)),
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(Moved::Read(self.zmtp.handle_input(buffer.filled())))),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-    }
-
-    /// Reads until the peer has said who it is. `Err(None)`: it went.
-    async fn handshake(&mut self) -> Result<PeerProperties, Option<ZmtpError>> {
-        loop {
-            if let Some(peer) = self.zmtp.peer() {
-                return Ok(peer.clone());
-            }
-            match self.move_bytes(true).await {
-                Ok(Moved::Wrote) => {}
-                Ok(Moved::Read(result)) => result.map_err(Some)?,
-                Ok(Moved::End) | Err(_) => return Err(None),
-            }
-        }
-    }
-
-    /// Counts, logs and tells a peer why it is refused.
-    async fn refuse(mut self, options: &SessionOptions, address: &str, error: &ZmtpError) {
-        note(options, address, error);
-        let farewell = async {
-            while self.zmtp.transmit_pending() > 0 {
-                self.move_bytes(false).await?;
-            }
-            // Closing while bytes of the peer are unread would reset the connection, and it would not see why.
-            self.stream.shutdown().await?;
-            let mut rest = [0; 1024];
-            while self.stream.read(&mut rest).await? > 0 {}
-            io::Result::Ok(())
-        };
-        let _ = timeout(FAREWELL, farewell).await;
-    }
-
-    /// Queues a message and returns how many bytes will have been written when it has.
-    fn send(&mut self, frames: &[Bytes]) -> u64 {
-        self.zmtp.send(frames);
-        self.written + self.zmtp.transmit_pending() as u64
-    }
+/// Counts, logs and tells a peer why it is refused.
+async fn refuse<S>(wire: Wire<S>, options: &SessionOptions, address: &str, error: &ZmtpError)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    note(options, address, error);
+    wire.close().await;
 }
 
 fn note(options: &SessionOptions, address: &str, error: &ZmtpError) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use swarmmq_node::shards::Shards;
+use swarmmq_node::telemetry::metrics::Metrics;
 use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Security, StartError, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::raw::{Endpoint, greeting};
 
 fn start_one(options: EndpointOptions) -> Result<(), StartError> {
     let shards: Arc<dyn Shards> = Arc::new(Model::default());
-    start(vec![options], &shards, &CancellationToken::new()).map(|_| ())
+    start(vec![options], &shards, &Metrics::new(0), &CancellationToken::new()).map(|_| ())
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarmmq_node::shards::Shards;
+use swarmmq_node::telemetry::metrics::Metrics;
 use swarmmq_node::zeromq::{Bind, Bound, EndpointKind, EndpointOptions, Limits, Listening, Reason, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,7 +33,7 @@ impl Endpoint {
     pub(crate) fn start_with(options: EndpointOptions) -> Self {
         let (model, stop) = (Model::default(), CancellationToken::new());
         let shards: Arc<dyn Shards> = Arc::new(model.clone());
-        let listening = start(vec![options], &shards, &stop).unwrap().pop().unwrap();
+        let listening = start(vec![options], &shards, &Metrics::new(0), &stop).unwrap().pop().unwrap();
         Self { model, listening, stop }
     }
 

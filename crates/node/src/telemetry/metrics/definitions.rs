@@ -90,6 +90,8 @@ definitions! {
         "Bytes written to peers.";
     DROPS = Counter "swarmmq_drops_total" ["listener", "reason"]
         "Messages and requests dropped without an answer, by reason.";
+    ZEROMQ_DROPS = Counter "swarmmq_zeromq_drops_total" ["endpoint", "reason"]
+        "Connections closed and messages dropped by a ZeroMQ endpoint, by reason.";
     JOURNAL_SYNC_DURATION = Histogram "swarmmq_journal_sync_duration_seconds" []
         "Time of one write and sync of the journal.";
     JOURNAL_SYNC_RECORDS = Histogram "swarmmq_journal_sync_records" []

@@ -128,6 +128,11 @@ impl Metrics {
         Arc::clone(listeners.entry(name.to_owned()).or_insert_with(make))
     }
 
+    /// What a ZeroMQ endpoint counts for one of its reasons to drop. Call it once when the endpoint starts.
+    pub(crate) fn zeromq_drops(&self, endpoint: &str, reason: &str) -> Counter {
+        self.registry.counter(&names::ZEROMQ_DROPS, &[("endpoint", endpoint), ("reason", reason)])
+    }
+
     /// How long ago the metrics were made.
     #[must_use]
     pub fn uptime(&self) -> Duration {

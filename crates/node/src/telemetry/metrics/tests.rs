@@ -36,6 +36,7 @@ fn destination(name: &str, messages: u64) -> DestinationInfo {
 fn everything_countable_is_there_from_the_start() {
     let metrics = Metrics::new(10);
     let _ = metrics.listener("native");
+    let _ = crate::zeromq::Drops::new("durable", &metrics);
     let families = page(&metrics, vec![destination("orders", 1)]);
     // What the node's health adds is added by the route.
     let by_health = ["swarmmq_ready", "swarmmq_shards", "swarmmq_shards_without_leader", "swarmmq_disk_full"];
