@@ -131,9 +131,10 @@ impl Shard {
 
     /// Fails a command that will never be part of an entry. What it was about can be leased again.
     fn turn_away(&self, proposal: Proposal, error: ErrorReply) {
+        let now_ms = self.runtime.now_ms();
         let mut core = self.core.lock();
         let mut ready = false;
-        for wakeup in core.broker.abandon(&proposal.command) {
+        for wakeup in core.broker.abandon(now_ms, &proposal.command) {
             ready |= core.takers.mark((wakeup.destination, wakeup.group));
         }
         drop(core);
