@@ -348,6 +348,12 @@ fn decode_runs(reader: &mut Reader) -> Result<Vec<SequenceRun>, DecodeError> {
     })
 }
 
+/// A place in an entry, which is at most 4 GiB long.
+fn in_entry(at: usize) -> Result<u32, DecodeError> {
+    let limit = u32::MAX as usize;
+    u32::try_from(at).map_err(|_| DecodeError::TooLarge { field: "entry", offset: at, actual: at, limit })
+}
+
 impl Placed {
     fn plain(command: Command) -> Self {
         Self { command, messages: Vec::new() }
@@ -360,29 +366,20 @@ impl Placed {
         let stamp = reader.option("producer stamp", ProducerStamp::decode)?;
         let expected_last =
             reader.option("expected last sequence", |reader| reader.u64("expected last sequence"))?;
-        let mut placed = Vec::new();
-        let messages = reader.list("messages", BATCH_MAX, 24, |reader| {
+        let count = reader.count("messages", BATCH_MAX, 24)?;
+        let (mut placed, mut messages) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for _ in 0..count {
             let bytes = reader.long_bytes("message", MESSAGE_BYTES_MAX)?;
-            let length = bytes.len();
-            let offset = reader.offset() - length;
+            let offset = reader.offset() - bytes.len();
             // The edge has checked the whole message; here only what is read must hold.
             let message = EncodedMessage::from_checked(bytes);
-            let summary = message.summary()?;
-            let in_entry = |field, at: usize| {
-                u32::try_from(at).map_err(|_| DecodeError::TooLarge {
-                    field,
-                    offset,
-                    actual: at,
-                    limit: u32::MAX as usize,
-                })
-            };
             placed.push(PlacedMessage {
-                offset: in_entry("message offset", offset)?,
-                length: in_entry("message length", length)?,
-                summary,
+                offset: in_entry(offset)?,
+                length: in_entry(message.len())?,
+                summary: message.summary()?,
             });
-            Ok(message)
-        })?;
+            messages.push(message);
+        }
         if messages.is_empty() {
             return Err(DecodeError::Invalid {
                 field: "messages",

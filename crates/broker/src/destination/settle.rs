@@ -47,12 +47,14 @@ impl Settling<'_> {
 
     /// The message is done.
     pub(crate) fn ack(&mut self, sequence: u64) -> SettleOutcome {
-        if let Err(outcome) = self.unsettled(sequence) {
+        if let Err(outcome) = self.in_reach(sequence) {
             return outcome;
         }
-        self.group.acknowledged += 1;
-        self.settle(sequence);
-        SettleOutcome::Done
+        if self.settle(sequence) {
+            self.group.acknowledged += 1;
+            return SettleOutcome::Done;
+        }
+        SettleOutcome::AlreadySettled
     }
 
     /// The message will never be done.
@@ -115,14 +117,20 @@ impl Settling<'_> {
         self.group.is_full()
     }
 
-    fn unsettled(&self, sequence: u64) -> Result<(), SettleOutcome> {
+    /// Whether the message may be there and unsettled; whether it is, the log says.
+    fn in_reach(&self, sequence: u64) -> Result<(), SettleOutcome> {
         if sequence == 0 || sequence > self.log.last() {
             return Err(SettleOutcome::Unknown);
         }
-        if self.log.get(sequence).is_none() || self.group.is_settled(sequence) {
+        if self.group.is_settled(sequence) {
             return Err(SettleOutcome::AlreadySettled);
         }
         Ok(())
+    }
+
+    fn unsettled(&self, sequence: u64) -> Result<(), SettleOutcome> {
+        self.in_reach(sequence)?;
+        self.log.get(sequence).map(|_| ()).ok_or(SettleOutcome::AlreadySettled)
     }
 
     fn note_attempts(&mut self, sequence: u64, count: u32, available_ms: u64) {
@@ -153,24 +161,26 @@ impl Settling<'_> {
         self.settle(sequence);
     }
 
-    /// The group is done with the message, whose lease (if any) goes with it.
-    fn settle(&mut self, sequence: u64) {
+    /// The group is done with the message, whose lease (if any) goes with it. Returns whether the message
+    /// was there.
+    fn settle(&mut self, sequence: u64) -> bool {
         let next = if self.is_queue {
-            let Some(stored) = self.log.remove(sequence) else { return };
+            let Some(stored) = self.log.remove(sequence) else { return false };
             if !fault!(RemovedIsHeld) {
                 self.work.held.release(stored.index);
             }
             self.group.forget(sequence, &stored);
             stored.next_of_key()
         } else {
+            let Some(stored) = self.log.get(sequence) else { return false };
             self.group.settled.insert(sequence);
-            let Some(stored) = self.log.get(sequence) else { return };
             self.group.forget(sequence, stored);
             stored.next_of_key()
         };
         if next != 0 && self.group.settings.key_ordered && !fault!(KeyIsNotUnblocked) {
             self.put_back(next);
         }
+        true
     }
 
     fn put_back(&mut self, sequence: u64) {

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::group::lease::Lease;
-use crate::log::{Log, Stored};
+use crate::log::{Log, RANK_DEFAULT, Stored, Walk};
 
 /// How many ranks there are: priorities 1 to 10.
 const RANKS: usize = 10;
@@ -102,17 +102,32 @@ impl Dispatch {
     }
 
     /// The next fresh message in the order of delivery, with its rank, of those at or behind `floor`.
-    /// `skip` says per page which sequences are settled.
-    pub(crate) fn next_fresh(
+    /// `skip` says per page which sequences are settled, `walk` is over the default rank.
+    pub(crate) fn next_fresh<'a>(
         &self,
-        log: &Log,
+        log: &'a Log,
+        walk: &mut Walk<'a>,
         floor: u64,
         skip: impl Fn(u64) -> u64 + Copy,
-    ) -> Option<(u8, u64)> {
+    ) -> Option<(u8, u64, &'a Stored)> {
+        let mut plain = || walk.peek(skip).map(|(sequence, stored)| (RANK_DEFAULT, sequence, stored));
+        if log.is_plain() {
+            return plain();
+        }
         log.ranks().find_map(|rank| {
+            if rank == RANK_DEFAULT {
+                return plain();
+            }
             let from = self.cursor(rank).max(floor);
-            log.next_ranked_unless(rank, from, skip).map(|sequence| (rank, sequence))
+            let sequence = log.next_ranked_unless(rank, from, skip)?;
+            log.get(sequence).map(|stored| (rank, sequence, stored))
         })
+    }
+
+    /// Whether the message is leased. Cheap for one behind all that are.
+    pub(crate) fn is_leased(&self, sequence: u64) -> bool {
+        let last = self.leases.last_key_value();
+        last.is_some_and(|(last, _)| *last >= sequence) && self.leases.contains_key(&sequence)
     }
 
     /// Moves what has waited long enough to the ready ones. Returns whether there was any.

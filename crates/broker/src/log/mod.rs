@@ -136,6 +136,16 @@ impl Log {
         set.range(from..).copied().find(|sequence| skip(page_of(*sequence)) & bit_of(*sequence) == 0)
     }
 
+    /// Whether every message has the default rank.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.ranked.is_empty()
+    }
+
+    /// A walk over the messages of the default rank from `from` on.
+    pub(crate) fn walk(&self, from: u64) -> Walk<'_> {
+        Walk { log: self, from, page: None }
+    }
+
     /// Ranks that have messages, ascending; always with the default one.
     pub(crate) fn ranks(&self) -> impl Iterator<Item = u8> + '_ {
         let before = self.ranked.range(..RANK_DEFAULT).map(|(rank, _)| *rank);
@@ -291,6 +301,42 @@ impl Log {
     pub(crate) fn take_pages(&mut self) -> Vec<Page> {
         let emptied = Self::behind(self.last);
         std::mem::replace(self, emptied).pages.into_values().collect()
+    }
+}
+
+/// A walk over messages of the default rank that looks each page up once.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    log: &'a Log,
+    from: u64,
+    /// The page the walk is in, its number, and the bits it has not come to.
+    page: Option<(u64, &'a Page, u64)>,
+}
+
+impl<'a> Walk<'a> {
+    /// The next message, which [`Self::step`] passes. `skip` is as in [`Log::next_ranked_unless`], and
+    /// the same at each call.
+    pub(crate) fn peek(&mut self, skip: impl Fn(u64) -> u64) -> Option<(u64, &'a Stored)> {
+        loop {
+            if let Some((number, page, bits)) = self.page {
+                if bits != 0 {
+                    let bit = bits & bits.wrapping_neg();
+                    let sequence = number * PAGE_SEQUENCES + u64::from(bits.trailing_zeros());
+                    return page.get(bit).map(|stored| (sequence, stored));
+                }
+                self.from = (number + 1) * PAGE_SEQUENCES;
+            }
+            let (number, page) = self.log.pages.range(page_of(self.from)..).next()?;
+            let mask = if *number == page_of(self.from) { bits_from(self.from) } else { u64::MAX };
+            self.page = Some((*number, page, page.plain() & mask & !skip(*number)));
+        }
+    }
+
+    /// Passes the message that was peeked at.
+    pub(crate) fn step(&mut self) {
+        if let Some((_, _, bits)) = &mut self.page {
+            *bits &= bits.wrapping_sub(1);
+        }
     }
 }
 

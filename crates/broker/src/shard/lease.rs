@@ -5,8 +5,10 @@ use swarmmq_protocol::{Receipt, Sequence};
 
 use crate::destination::Destination;
 use crate::fault::fault;
+use crate::group::Group;
 use crate::group::dispatch::Dispatch;
 use crate::group::lease::Lease;
+use crate::log::{Log, RANK_DEFAULT, Stored, Walk};
 use crate::plan::{LeaseRequest, Leased, Leases, Wakeup};
 use crate::shard::volatile::Volatile;
 use crate::shard::{Shard, unknown_destination, unknown_group};
@@ -39,14 +41,6 @@ impl Shard {
     }
 }
 
-/// What a look at a message says.
-enum Look {
-    /// It may be leased.
-    Take,
-    /// It is put aside: its time, or the one before it, brings it back.
-    Pass,
-}
-
 impl Destination {
     fn lease(&mut self, now_ms: u64, request: &LeaseRequest, volatile: &mut Volatile) -> Option<Leases> {
         let group = self.groups.get_mut(&request.group)?;
@@ -56,49 +50,50 @@ impl Destination {
         if !group.paused {
             let log = &self.log;
             dispatch.promote(now_ms, |sequence| log.get(sequence).map(|stored| stored.rank));
-            leases = self.fill(now_ms, request, &mut dispatch, volatile);
+            leases = Lessor { now_ms, log, group, request }.fill(&mut dispatch, volatile);
         }
-        self.groups.get_mut(&request.group)?.dispatch = Some(dispatch);
+        group.dispatch = Some(dispatch);
         Some(leases)
     }
+}
 
-    fn fill(
-        &self,
-        now_ms: u64,
-        request: &LeaseRequest,
-        dispatch: &mut Dispatch,
-        volatile: &mut Volatile,
-    ) -> Leases {
+/// One call of a consumer; its group's dispatch is held apart.
+struct Lessor<'a> {
+    now_ms: u64,
+    log: &'a Log,
+    group: &'a Group,
+    request: &'a LeaseRequest,
+}
+
+impl<'a> Lessor<'a> {
+    fn fill(&self, dispatch: &mut Dispatch, volatile: &mut Volatile) -> Leases {
+        let Self { now_ms, log, group, request } = *self;
         let mut leases = Leases::default();
-        let Some(group) = self.groups.get(&request.group) else { return leases };
         let lease_ms = if request.lease_ms == 0 { group.settings.lease_ms } else { request.lease_ms };
         let deadline_ms = now_ms.saturating_add(lease_ms);
         let leased_max = group.settings.leased_max as usize;
+        let mut walk = log.walk(dispatch.cursor(RANK_DEFAULT).max(group.floor));
         let (mut bytes, mut looks) = (0_usize, 0_usize);
         while dispatch.leases.len() < leased_max {
             if leases.leased.len() >= request.messages_max || looks >= LOOKS_MAX {
                 leases.more = true;
                 break;
             }
-            let fresh = dispatch.next_fresh(&self.log, group.floor, group.skip());
-            let returned = dispatch.returned.first().copied();
-            let Some((rank, sequence)) = returned.into_iter().chain(fresh).min() else { break };
-            let is_returned = returned == Some((rank, sequence));
-            let Some(stored) = self.log.get(sequence) else {
-                dispatch.returned.remove(&(rank, sequence));
-                continue;
-            };
-            if stored.expires_ms() <= now_ms && !fault!(ExpiredIsDelivered) {
-                // The next tick retires it.
-                dispatch.returned.remove(&(rank, sequence));
-                if !is_returned {
-                    dispatch.pass(rank, sequence + 1);
+            let Some((sequence, stored, is_fresh)) = self.next(dispatch, &mut walk) else { break };
+            let rank = stored.rank;
+            let pass = |dispatch: &mut Dispatch, walk: &mut Walk<'a>| match (is_fresh, rank) {
+                (false, _) => {
+                    dispatch.returned.remove(&(rank, sequence));
                 }
+                (true, RANK_DEFAULT) => {
+                    dispatch.pass(rank, sequence + 1);
+                    walk.step();
+                }
+                (true, _) => dispatch.pass(rank, sequence + 1),
+            };
+            if !self.may_be_leased(sequence, stored, is_fresh, dispatch) {
                 looks += 1;
-                continue;
-            }
-            if !is_returned && let Look::Pass = self.look(sequence, &request.group, dispatch, now_ms) {
-                looks += 1;
+                pass(dispatch, &mut walk);
                 continue;
             }
             let length = stored.length as usize;
@@ -107,11 +102,7 @@ impl Destination {
                 break;
             }
             bytes += length;
-            if is_returned {
-                dispatch.returned.pop_first();
-            } else {
-                dispatch.pass(rank, sequence + 1);
-            }
+            pass(dispatch, &mut walk);
             let token = volatile.next_token();
             dispatch.insert_lease(sequence, Lease::new(token, request.consumer, deadline_ms));
             leases.leased.push(Leased {
@@ -125,28 +116,49 @@ impl Destination {
         leases
     }
 
-    /// Looks at a fresh message; one that may not be leased now is passed and put where it belongs.
-    fn look(
-        &self,
-        sequence: u64,
-        group: &swarmmq_protocol::GroupName,
-        dispatch: &mut Dispatch,
-        now_ms: u64,
-    ) -> Look {
-        let (Some(stored), Some(group)) = (self.log.get(sequence), self.groups.get(group)) else {
-            return Look::Pass;
-        };
-        let behind = group.is_behind_its_key(stored) && !fault!(KeyIsIgnored);
+    /// The next message in the order of delivery, and whether it is fresh.
+    fn next(&self, dispatch: &mut Dispatch, walk: &mut Walk<'a>) -> Option<(u64, &'a Stored, bool)> {
+        let Self { log, group, .. } = *self;
+        loop {
+            let fresh = dispatch.next_fresh(log, walk, group.floor, group.skip());
+            let order = |rank: u8, sequence: u64| {
+                if fault!(PriorityIsIgnored) { (0, sequence) } else { (rank, sequence) }
+            };
+            let returned = dispatch.returned.first().copied();
+            match (returned, fresh) {
+                (Some((rank, sequence)), fresh)
+                    if fresh.is_none_or(|(other, fresh, _)| order(rank, sequence) < order(other, fresh)) =>
+                {
+                    if let Some(stored) = log.get(sequence) {
+                        return Some((sequence, stored, false));
+                    }
+                    dispatch.returned.pop_first();
+                }
+                (_, Some((_, sequence, stored))) => return Some((sequence, stored, true)),
+                (_, None) => return None,
+            }
+        }
+    }
+
+    /// Whether the message may be leased now. If not, it is to be passed, and is put where its time or
+    /// the one before it brings it back.
+    fn may_be_leased(&self, sequence: u64, stored: &Stored, is_fresh: bool, dispatch: &mut Dispatch) -> bool {
+        let Self { now_ms, group, .. } = *self;
+        // The next tick retires what has expired.
+        if stored.expires_ms() <= now_ms && !fault!(ExpiredIsDelivered) {
+            return false;
+        }
+        if !is_fresh {
+            return true;
+        }
+        if dispatch.is_leased(sequence) || (group.is_behind_its_key(stored) && !fault!(KeyIsIgnored)) {
+            return false;
+        }
         let available_ms = group.available_ms(sequence, stored);
-        let waits = available_ms > now_ms && !fault!(DelayIsIgnored);
-        let leased = dispatch.leases.contains_key(&sequence);
-        if !behind && !waits && !leased {
-            return Look::Take;
-        }
-        dispatch.pass(stored.rank, sequence + 1);
-        if waits && !behind && !leased {
+        if available_ms > now_ms && !fault!(DelayIsIgnored) {
             dispatch.waiting.insert((available_ms, sequence));
+            return false;
         }
-        Look::Pass
+        true
     }
 }
