@@ -15,14 +15,6 @@ impl Client {
         }
     }
 
-    /// Sends a request of any kind and gives its answer. The methods beside this one are easier.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for an error of the node, and the others as they come.
-    pub async fn request(&self, _request: Request) -> Result<Response, Error> {
-        Err(Error::Closed)
-    }
-
     /// Makes a destination, or finds it made with the same settings.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use crate::encryption::EncryptionError;
 
 /// Why an operation did not do what was asked.
 ///
-/// An error says for certain that nothing was done, but for two: [`Error::OutcomeUnknown`], and
-/// [`Error::Refused`] with [`ErrorCode::Timeout`] or [`ErrorCode::Internal`].
+/// An error says for certain that nothing was done, but where [`Error::is_uncertain`] says otherwise:
+/// that is [`Error::OutcomeUnknown`], and [`Error::Refused`] with [`ErrorCode::Timeout`] or
+/// [`ErrorCode::Internal`].
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -150,6 +151,15 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Whether an answer with this code means for certain that the request it answers did nothing.
+pub(crate) fn says_nothing_was_done(code: ErrorCode) -> bool {
+    // A node that loses its leadership or stops may have handed the command on before.
+    !matches!(
+        code,
+        ErrorCode::Timeout | ErrorCode::Internal | ErrorCode::Unavailable | ErrorCode::ShuttingDown
+    )
 }
 
 impl From<Misuse> for Error {

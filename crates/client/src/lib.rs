@@ -32,17 +32,23 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod backoff;
 mod client;
+mod connection;
 mod consumer;
 mod encryption;
 mod error;
 mod options;
 mod producer;
+mod request;
+mod settle;
 mod tls;
 
 pub use client::{Client, Statistics};
 pub use consumer::{Consumer, ConsumerBuilder, Delivered};
-pub use encryption::{EncryptionError, KEY_BYTES, KEY_ID_HEADER, Key, KeyRing};
+pub use encryption::{
+    CONTENT_TYPE_HEADER, EncryptionError, KEY_BYTES, KEY_ID_HEADER, Key, KeyRing, MESSAGES_PER_KEY_MAX,
+};
 pub use error::{Error, Misuse};
 pub use options::ClientOptions;
 pub use producer::{Confirmation, Producer, ProducerBuilder, Stored};

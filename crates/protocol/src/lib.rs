@@ -13,6 +13,7 @@
 //! - [`zeromq`]: the multipart envelopes of ZeroMQ endpoints.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod codec;
 pub mod error;
 pub mod id;
@@ -26,6 +27,7 @@ pub mod response;
 pub mod settings;
 pub mod zeromq;
 
+pub use batch::MessageBatch;
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use error::{ErrorCode, ErrorReply};
 pub use id::{MessageId, ProducerId, ProducerStamp, Receipt, Sequence};

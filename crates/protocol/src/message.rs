@@ -168,9 +168,26 @@ impl Message {
     /// # Errors
     /// [`MessageError`] names the field that is over its limit.
     pub fn encode(&self) -> Result<EncodedMessage, MessageError> {
+        let mut out = BytesMut::with_capacity(self.encoded_len());
+        self.encode_into(&mut out)?;
+        Ok(EncodedMessage(out.freeze()))
+    }
+
+    /// Checks every limit and appends the encoding to `out`, which stays as it was on an error.
+    ///
+    /// # Errors
+    /// [`MessageError`] names the field that is over its limit.
+    pub fn encode_into(&self, out: &mut BytesMut) -> Result<(), MessageError> {
         self.check()?;
-        let size = 20 + 3 * 8 + 4 * (2 + FIELD_BYTES_MAX) + self.header_bytes() + self.payload.len();
-        let mut out = BytesMut::with_capacity(size.min(self.payload.len() + 256));
+        let length = self.encoded_len();
+        if length > MESSAGE_BYTES_MAX {
+            return Err(MessageError::TooLarge {
+                field: "message",
+                actual: length,
+                limit: MESSAGE_BYTES_MAX,
+            });
+        }
+        out.reserve(length);
         out.put_u8(VERSION);
         out.put_u8(self.priority);
         out.put_u16(self.flags());
@@ -179,30 +196,34 @@ impl Message {
             out.put_u64(number);
         }
         for field in [&self.key, &self.correlation].into_iter().flatten() {
-            put_short_bytes(&mut out, field);
+            put_short_bytes(out, field);
         }
         if let Some(reply_to) = &self.reply_to {
-            Encode::encode(reply_to, &mut out);
+            Encode::encode(reply_to, out);
         }
         if let Some(producer) = &self.producer {
-            put_short_bytes(&mut out, producer.as_bytes());
+            put_short_bytes(out, producer.as_bytes());
         }
         if !self.headers.is_empty() {
             out.put_u16(u16::try_from(self.headers.len()).unwrap_or(u16::MAX));
             for header in &self.headers {
-                put_short_bytes(&mut out, header.name.as_bytes());
-                put_long_bytes(&mut out, &header.value);
+                put_short_bytes(out, header.name.as_bytes());
+                put_long_bytes(out, &header.value);
             }
         }
         out.put_slice(&self.payload);
-        if out.len() > MESSAGE_BYTES_MAX {
-            return Err(MessageError::TooLarge {
-                field: "message",
-                actual: out.len(),
-                limit: MESSAGE_BYTES_MAX,
-            });
-        }
-        Ok(EncodedMessage(out.freeze()))
+        Ok(())
+    }
+
+    /// How many bytes the encoding has.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let numbers = [self.timestamp_ms, self.ttl_ms, self.delay_ms].into_iter().flatten().count();
+        let fields = [&self.key, &self.correlation].into_iter().flatten().map(|field| 2 + field.len());
+        let reply_to = self.reply_to.as_ref().map_or(0, |name| 2 + name.as_str().len());
+        let producer = self.producer.as_ref().map_or(0, |name| 2 + name.len());
+        let headers = if self.headers.is_empty() { 0 } else { 2 + self.header_bytes() };
+        20 + 8 * numbers + fields.sum::<usize>() + reply_to + producer + headers + self.payload.len()
     }
 
     fn header_bytes(&self) -> usize {
@@ -472,6 +493,7 @@ mod tests {
         fn a_message_reads_back_as_it_was_written(message in any_message()) {
             let encoded = message.encode().unwrap();
             prop_assert_eq!(&encoded.decode().unwrap(), &message);
+            prop_assert_eq!(encoded.len(), message.encoded_len());
             let summary = encoded.summary().unwrap();
             prop_assert_eq!(summary.id, message.id);
             prop_assert_eq!(summary.priority, message.priority);

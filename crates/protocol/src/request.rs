@@ -302,7 +302,7 @@ impl Decode for Settle {
     }
 }
 
-const PUT: u8 = 1;
+pub(crate) const PUT: u8 = 1;
 const PULL: u8 = 2;
 const SUBSCRIBE: u8 = 3;
 const UNSUBSCRIBE: u8 = 4;

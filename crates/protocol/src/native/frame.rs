@@ -218,7 +218,6 @@ fn decode_body(kind: FrameKind, body: Bytes) -> Result<Frame, DecodeError> {
 
 /// Appends a frame to `out`.
 pub fn encode_frame(correlation: u64, frame: &Frame, out: &mut BytesMut) {
-    let start = out.len();
     let kind = match frame {
         Frame::Hello(_) => FrameKind::Hello,
         Frame::Request(_) => FrameKind::Request,
@@ -231,12 +230,7 @@ pub fn encode_frame(correlation: u64, frame: &Frame, out: &mut BytesMut) {
         Frame::Delivery(_) => FrameKind::Delivery,
         Frame::Ended(_) => FrameKind::Ended,
     };
-    out.put_u32(0);
-    out.put_u8(kind as u8);
-    out.put_u8(0);
-    out.put_u16(0);
-    out.put_u64(correlation);
-    match frame {
+    encode_frame_with(kind, correlation, out, |out| match frame {
         Frame::Hello(hello) => hello.encode(out),
         Frame::Request(request) => request.encode(out),
         Frame::Credit(credit) => out.put_u32(*credit),
@@ -245,7 +239,24 @@ pub fn encode_frame(correlation: u64, frame: &Frame, out: &mut BytesMut) {
         Frame::Welcome(welcome) => welcome.encode(out),
         Frame::Reply(response) => response.encode(out),
         Frame::Delivery(deliveries) => put_deliveries(out, deliveries),
-    }
+    });
+}
+
+/// Appends a frame whose body is what `body` appends: for bodies that stand in pieces and need not be
+/// put together first.
+pub fn encode_frame_with(
+    kind: FrameKind,
+    correlation: u64,
+    out: &mut BytesMut,
+    body: impl FnOnce(&mut BytesMut),
+) {
+    let start = out.len();
+    out.put_u32(0);
+    out.put_u8(kind as u8);
+    out.put_u8(0);
+    out.put_u16(0);
+    out.put_u64(correlation);
+    body(out);
     let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
     if let Some(field) = out.get_mut(start..start + 4) {
         field.copy_from_slice(&length.to_be_bytes());

@@ -4,5 +4,7 @@
 mod frame;
 mod handshake;
 
-pub use frame::{Frame, FrameError, FrameHeader, FrameKind, HEADER_BYTES, decode_frame, encode_frame};
+pub use frame::{
+    Frame, FrameError, FrameHeader, FrameKind, HEADER_BYTES, decode_frame, encode_frame, encode_frame_with,
+};
 pub use handshake::{Credential, Hello, MAGIC, VERSION, Welcome};
