@@ -9,10 +9,10 @@ use super::scalar::{Label, words};
 /// `cluster`: what all its nodes have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
-    /// The cluster's name. Default `swarmmq`. Clients are told it; nodes of another cluster are refused.
+    /// The cluster's name. Default `swarmmq`. Clients are told it.
     pub name: Label,
-    /// Number of shards. Default 16; 1 to 1,024. Fixed when the data directory is made. Each costs a
-    /// consensus group (about 100 KiB) and spreads destinations over that many parallel writers.
+    /// Number of shards. Default 16; 1 to 1,024. Fixed when the data directory is made. Each is a
+    /// consensus group of its own; destinations are spread over them.
     pub shards: u32,
     /// The nodes. Default none, which means: this node alone. This version runs one.
     pub nodes: Vec<ClusterNode>,

@@ -8,10 +8,11 @@ use super::quantity::Size;
 /// `limits`: what a reached one does is said with each. ZeroMQ endpoints have limits of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitsConfig {
-    /// Most native connections; more are closed at once. Default 10,000. Each costs a file descriptor and, idle, less
-    /// than 8 KiB, with TLS less than 32 KiB.
+    /// Most native connections; more are closed at once. Default 10,000. Each costs a file descriptor and
+    /// its buffers.
     pub max_connections: u32,
-    /// Most native connections that have not finished their handshake. Default 1,024. Each costs up to 4 KiB.
+    /// Most native connections that have not finished their handshake. Default 1,024. Each may
+    /// send 4 KiB until then.
     pub max_handshakes: u32,
     /// A handshake that takes longer, TLS included, is closed. Default 10 s.
     pub handshake_timeout: Duration,
@@ -29,7 +30,7 @@ pub struct LimitsConfig {
     pub max_request_memory: Size,
     /// A request without an answer so long is answered with `TIMEOUT`. Default 30 s.
     pub request_timeout: Duration,
-    /// Most destinations; more are refused with `LIMIT-REACHED`. Default 100,000. An empty one costs about 2 KiB.
+    /// Most destinations; more are refused with `LIMIT-REACHED`. Default 100,000.
     pub max_destinations: u64,
     /// Most HTTP connections; more wait. Default 256.
     pub max_http_connections: u32,

@@ -54,4 +54,6 @@ pub use telemetry::{LogFormat, TelemetryConfig};
 pub use zeromq::{EndpointConfig, EndpointKind, Mechanism, ZeromqConfig};
 
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ pub struct TelemetryConfig {
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives as `info,swarmmq_node=debug`.
     /// Default `info`. It can be changed at run time; `debug` costs throughput.
     pub log_level: String,
-    /// How many destinations have metrics of their own; the rest is summed under `other`. Default 200; at most
+    /// How many destinations have metrics of their own; the rest is summed under `-other`. Default 200; at most
     /// 10,000. Each costs about 10 lines of every scrape.
     pub max_destinations: u32,
 }

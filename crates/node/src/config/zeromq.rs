@@ -64,9 +64,9 @@ pub struct EndpointConfig {
     pub mechanisms: Vec<Mechanism>,
     /// File with the server's CURVE secret key in 40 characters of Z85. Required with `curve`. Default none.
     pub curve_secret_key_file: Option<PathBuf>,
-    /// Most connections. Default 10,000. Each costs a file descriptor and, idle, less than 8 KiB.
+    /// Most connections. Default 10,000. Each costs a file descriptor and its buffers.
     pub max_connections: u32,
-    /// Most connections that have not finished their handshake. Default 1,024. Each costs up to 4 KiB.
+    /// Most connections that have not finished their handshake. Default 1,024.
     pub max_handshakes: u32,
     /// A handshake that takes longer is closed. Default 10 s.
     pub handshake_timeout: Duration,

@@ -14,3 +14,6 @@ mod startup;
 pub use code::OperatorCode;
 pub use level::{LEVEL_BYTES_MAX, LevelError, LogLevel};
 pub use startup::{banner, log_startup};
+
+#[cfg(test)]
+mod documentation;
