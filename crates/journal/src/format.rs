@@ -89,10 +89,12 @@
 //! Recovery reads the newest segment record by record and stops at the first invalid byte, X. X is a *torn
 //! tail*, which is cut, unless something says that bytes beyond X were durable: the mark, or any valid
 //! record after X whose "synced below" field is greater than X. Then it is *damage*, and the journal
-//! refuses to open. Every batch after the first thus vouches for the batches before it. The window
-//! that remains: damage to the very last batch, written after the last advance of the mark and followed by no
-//! other batch, looks like a torn tail. The mark is advanced when the writer has been idle, at every
-//! new segment, every `mark_bytes` and `mark_batches`, and when the journal is closed.
+//! refuses to open. Every batch thus vouches for all batches before it in its segment, and a segment that has
+//! a successor is vouched for by the list of files. The window that remains: damage after the mark looks like a
+//! torn tail when no valid record of a later batch is left after it. With the mark advanced that is
+//! the very last batch; and more than that only if the whole rest of the segment was destroyed too. The mark is
+//! advanced at every new segment, every `mark_bytes` and `mark_batches`, when the writer has been idle for
+//! `idle_ms`, and when the journal is closed. Law 6 of the system covers the window: a majority of replicas has the batch.
 //!
 //! # Manifest (128 bytes)
 //!

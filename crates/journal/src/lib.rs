@@ -11,7 +11,7 @@
 //!    in submission order over all groups.
 //! 2. The first failed sync poisons the journal: nothing is retried, nothing is acknowledged after it.
 //! 3. A record that was acknowledged and cannot be read back is *damage*, never a shorter log. The
-//!    remaining window is documented in [`format`].
+//!    remaining window is documented in [`mod@format`].
 //! 4. Nothing here reads a clock. Random bytes come from [`Disk::random`] alone.
 //! 5. No lock is held across a call to the disk or a callback.
 //!
@@ -27,7 +27,7 @@
 //!                     └─ alive in a mostly dead segment ─► moved to a cold segment
 //! ```
 //!
-//! The file format is drawn byte by byte in [`format`].
+//! The file format is drawn byte by byte in [`mod@format`].
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 

@@ -273,8 +273,10 @@ impl Opening<'_> {
         }
         let mut predecessor = None;
         if let Some(newest) = newest {
-            // What a killed process left in the page cache is about to be trusted: it has to be durable first.
+            // What a killed process left in the page cache is about to be trusted, bytes and names: it has to be
+            // durable first.
             if !fault::active(Fault::TrustUnsyncedTail) {
+                self.disk.sync_dir().map_err(open_io("sync directory", "."))?;
                 newest.segment.file.sync_data().map_err(open_io("sync", &newest.segment.name()))?;
             }
             let sealed = newest.sealed();
@@ -299,14 +301,11 @@ impl Opening<'_> {
     fn clean(&self, list: &FileList, tail: u32, report: &mut RecoveryReport) -> Result<(), OpenError> {
         let mut remove = self.names.temporary.clone();
         let gone = |number: &u32| !list.sealed.contains_key(number) && *number != tail;
-        let all: [(&BTreeSet<u32>, fn(u32) -> FileName); 3] = [
-            (&self.names.hot, FileName::Hot),
-            (&self.names.cold, FileName::Cold),
-            (&self.names.index, FileName::Index),
-        ];
-        for (numbers, name) in all {
-            remove.extend(numbers.iter().filter(|number| gone(number)).map(|number| name(*number).text()));
-        }
+        let hot = self.names.hot.iter().map(|number| (number, FileName::Hot(*number)));
+        let cold = self.names.cold.iter().map(|number| (number, FileName::Cold(*number)));
+        let index = self.names.index.iter().map(|number| (number, FileName::Index(*number)));
+        let unlisted = hot.chain(cold).chain(index).filter(|(number, _)| gone(number));
+        remove.extend(unlisted.map(|(_, name)| name.text()));
         for name in remove {
             self.disk.remove(&name).map_err(open_io("remove", &name))?;
             report.leftovers.push(name);

@@ -348,9 +348,7 @@ impl Harness {
         for (group, held) in &mut self.held {
             // Stored for a snapshot whose purge did not become durable: the snapshot is received again.
             let last = found[group].last();
-            held.retain(|index, (term, _)| {
-                *index <= last && durable.contains(&(*group, *index, *term))
-            });
+            held.retain(|index, (term, _)| *index <= last && durable.contains(&(*group, *index, *term)));
         }
         self.check_held();
         for (group, held) in &self.held {

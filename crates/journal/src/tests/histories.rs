@@ -58,8 +58,8 @@ pub(crate) fn play(harness: &mut Harness, actions: &[Action]) {
             Action::Lazy(group) => harness.lazy(group),
             Action::Hold(group, back) => harness.hold(group, back),
             Action::Release(group, pick) => harness.release(group, pick),
-            Action::Step(count) => (0..count).for_each(|_| drop(harness.step())),
-            Action::Idle(count) => (0..count).for_each(|_| drop(harness.idle())),
+            Action::Step(count) => (0..count).for_each(|_| _ = harness.step()),
+            Action::Idle(count) => (0..count).for_each(|_| _ = harness.idle()),
             Action::Check if pending.is_none() => harness.check_running(),
             Action::Check => {}
             Action::Crash { in_operations, after, power, seed, again } if pending.is_none() => {
@@ -115,7 +115,7 @@ pub(crate) fn cases(default: u32) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(3000), failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(2000), failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_history_with_crashes_recovers_to_what_was_completed(

@@ -93,7 +93,7 @@ fn fail_a_sync() -> (usize, usize, u64, u64) {
     let fatal = Arc::new(AtomicUsize::new(0));
     let calls = fatal.clone();
     let options =
-        Options { fatal: Some(Arc::new(move |_| drop(calls.fetch_add(1, Ordering::SeqCst)))), ..options() };
+        Options { fatal: Some(Arc::new(move |_| _ = calls.fetch_add(1, Ordering::SeqCst))), ..options() };
     let mut harness = Harness::new(1, options);
     harness.try_open().unwrap();
     harness.append(0, 3, 100);
