@@ -151,7 +151,7 @@ impl Group {
     /// Puts an unsettled message back where it belongs in the order of delivery. Returns whether it may
     /// be leased at once.
     pub(crate) fn put_back(&mut self, sequence: u64, stored: &Stored, now_ms: u64) -> bool {
-        if self.is_behind_its_key(stored) {
+        if self.is_settled(sequence) || self.is_behind_its_key(stored) {
             return false;
         }
         let available_ms = self.available_ms(sequence, stored);

@@ -17,6 +17,7 @@ impl Shard {
     /// Looks at a bounded number of destinations; where there are more, [`Self::next_due`] still lies in
     /// the past.
     pub fn due(&mut self, now_ms: u64) -> Due {
+        let now_ms = self.tell_time(now_ms);
         let mut due = Due::default();
         let mut ticks = Vec::new();
         for _ in 0..TICK_DESTINATIONS_MAX {

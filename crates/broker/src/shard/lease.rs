@@ -27,6 +27,7 @@ impl Shard {
     /// # Errors
     /// `UnknownDestination`, `UnknownGroup`.
     pub fn lease(&mut self, now_ms: u64, request: &LeaseRequest) -> Result<Leases, ErrorReply> {
+        let now_ms = self.tell_time(now_ms);
         let LeaseRequest { destination: name, group, consumer, .. } = request;
         let destination = self.destinations.get_mut(name).ok_or_else(|| unknown_destination(name))?;
         let leases = destination

@@ -34,6 +34,7 @@ impl Shard {
     /// # Errors
     /// `UnknownDestination`, `UnknownGroup`.
     pub fn settle(&mut self, now_ms: u64, settle: &Settle) -> Result<SettlePlan, ErrorReply> {
+        let now_ms = self.tell_time(now_ms);
         let Settle { destination: name, group: group_name, verdict, receipts } = settle;
         let destination = self.destinations.get_mut(name).ok_or_else(|| unknown_destination(name))?;
         let group = destination.groups.get_mut(group_name).ok_or_else(|| unknown_group(name, group_name))?;
@@ -64,6 +65,7 @@ impl Shard {
     /// A command of [`Self::settle`], [`Self::due`] or [`Self::release_consumer`] of this leadership will
     /// certainly never be committed: what it was about may be leased or settled again.
     pub fn abandon(&mut self, now_ms: u64, command: &Command) -> Vec<Wakeup> {
+        let now_ms = self.tell_time(now_ms);
         match command {
             Command::Settle { destination, group, generation, runs, .. } => {
                 self.abandon_runs(now_ms, (destination, group), *generation, runs, false)

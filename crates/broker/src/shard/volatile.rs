@@ -25,6 +25,8 @@ pub(crate) struct Volatile {
     pub(crate) consumers: BTreeMap<u64, BTreeSet<Wakeup>>,
     /// A tick that sweeps the trash is under way.
     pub(crate) sweeping: bool,
+    /// The latest time the leader has been told.
+    now_ms: u64,
 }
 
 impl Default for Volatile {
@@ -36,7 +38,7 @@ impl Default for Volatile {
 impl Volatile {
     pub(crate) fn of_term(term: u64) -> Self {
         let token = if fault!(TokensRepeat) { 1 } else { (term << TOKEN_COUNT_BITS) | 1 };
-        Self { token, timers: BTreeSet::new(), consumers: BTreeMap::new(), sweeping: false }
+        Self { token, timers: BTreeSet::new(), consumers: BTreeMap::new(), sweeping: false, now_ms: 0 }
     }
 
     pub(crate) fn token_bound(&self) -> u64 {
@@ -85,6 +87,12 @@ impl Volatile {
 }
 
 impl Shard {
+    /// The leader's time: what it is told, and never before what it was told or has stamped.
+    pub(super) fn tell_time(&mut self, now_ms: u64) -> u64 {
+        self.volatile.now_ms = now_ms.max(self.now_ms).max(self.volatile.now_ms);
+        self.volatile.now_ms
+    }
+
     /// No lease token given so far is this or higher; for [`EntryBuilder::new`](crate::EntryBuilder::new).
     #[must_use]
     pub fn token_bound(&self) -> u64 {
