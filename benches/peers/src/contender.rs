@@ -12,12 +12,15 @@ use crate::machine;
 use crate::nats::{self, Nats};
 use crate::process::{Process, SampleDir};
 use crate::sample::Sample;
+use crate::swarmmq::{self, SwarmMq};
 use crate::workload::{Effort, Workload};
 
 /// A broker under one durability setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
+    /// SwarmMQ, which syncs before each acknowledgement
+    SwarmMq,
     /// NATS JetStream that syncs before each acknowledgement
     NatsSynced,
     /// NATS JetStream as it comes: acknowledges first, syncs every two minutes
@@ -28,6 +31,7 @@ impl Contender {
     /// What a table calls it.
     pub(crate) fn title(self) -> &'static str {
         match self {
+            Self::SwarmMq => "SwarmMQ",
             Self::NatsSynced => "NATS, `sync_interval: always`",
             Self::NatsDefault => "NATS, default (no sync)",
         }
@@ -36,6 +40,7 @@ impl Contender {
     /// Whether it is the one that the others are compared with.
     pub(crate) fn is_ours(self) -> bool {
         match self {
+            Self::SwarmMq => true,
             Self::NatsSynced | Self::NatsDefault => false,
         }
     }
@@ -44,13 +49,14 @@ impl Contender {
 /// The programs that the contenders are.
 #[derive(Debug)]
 pub(crate) struct Programs {
+    pub(crate) swarmmq: swarmmq::Binary,
     pub(crate) nats: nats::Binary,
 }
 
 impl Programs {
     /// What was measured, for the table's caption.
     pub(crate) fn describe(&self) -> String {
-        format!("nats-server {} with {}", self.nats.version(), nats::CLIENT)
+        format!("{}; nats-server {} with {}", self.swarmmq.version(), self.nats.version(), nats::CLIENT)
     }
 }
 
@@ -67,6 +73,11 @@ pub(crate) async fn sample(
     let home = SampleDir::create(data_dir)?;
     let disk_sync_us = machine::sync_cost_us(home.path())?;
     let sample = match contender {
+        Contender::SwarmMq => {
+            let mut server = swarmmq::Server::start(&programs.swarmmq, home.path()).await?;
+            let broker = SwarmMq::connect(server.address()).await?;
+            run(broker, workload, effort, server.process()).await?
+        }
         Contender::NatsSynced | Contender::NatsDefault => {
             let interval = match contender {
                 Contender::NatsSynced => nats::SyncInterval::Always,

@@ -13,6 +13,7 @@ mod machine;
 mod nats;
 mod process;
 mod sample;
+mod swarmmq;
 mod table;
 mod workload;
 
@@ -42,6 +43,10 @@ struct Arguments {
     /// Only the workloads whose title holds this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// The swarmmq to measure
+    #[arg(long, env = "SWARMMQ_BIN", value_name = "PATH",
+          default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/swarmmq"))]
+    swarmmq: PathBuf,
     /// The nats-server to measure, instead of the one pip fetches
     #[arg(long, value_name = "PATH")]
     nats_server: Option<PathBuf>,
@@ -76,6 +81,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     ensure!(!workloads.is_empty(), "no workload has a title like that");
     let effort = if arguments.quick { Effort::quick } else { Effort::full }(arguments.rounds);
     let programs = Programs {
+        swarmmq: swarmmq::Binary::find(&arguments.swarmmq)?,
         nats: nats::Binary::find(arguments.nats_server.as_deref(), &arguments.output.join("nats"))?,
     };
     let comparison =

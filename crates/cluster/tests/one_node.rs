@@ -101,11 +101,8 @@ async fn a_rejected_message_reaches_the_dead_letter_queue_on_another_shard_once(
     session.put("orders", None, &["bad", "good"]).await;
     let mut settings = GroupSettings::default();
     settings.dead_letter = Some(name("dead-orders"));
-    let update = Request::UpdateGroup {
-        destination: name("orders"),
-        group: GroupName::default_group(),
-        settings,
-    };
+    let update =
+        Request::UpdateGroup { destination: name("orders"), group: GroupName::default_group(), settings };
     assert!(matches!(session.ask(update).await, Response::Done { .. }));
     let got = session.pull("orders", 1, 1_000).await;
     let reject = Verdict::Reject { reason: "no such customer".into() };

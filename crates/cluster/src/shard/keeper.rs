@@ -54,6 +54,12 @@ async fn take_over(shard: &Arc<Shard>, term: u64, leadership: &watch::Receiver<L
         return;
     }
     let mut core = shard.core.lock();
+    if let Some(index) = shard.missing(&core) {
+        let reason = format!("the journal has no record {index}, which holds live messages: it is damaged");
+        tracing::error!(shard = shard.number, %reason, "the shard serves nobody");
+        core.fatal = Some(reason);
+        return;
+    }
     core.broker.reset_volatile(term);
     core.leading = Some(term);
     core.leader = None;

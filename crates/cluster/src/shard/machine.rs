@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use swarmmq_broker::{Applied, Effect, Shard as Broker};
 
-use super::state::Shard;
+use super::state::{Core, Shard};
 use crate::consensus::Machine;
 
 /// The least log between two snapshots of a shard, bytes. After a restart so much is applied again.
@@ -74,7 +74,9 @@ impl Machine for Shard {
             self.journal.release(self.group, index);
         }
         for index in core.broker.held() {
-            self.hold(index)?;
+            // Not all need be there: what was settled since the snapshot may be gone, and the log behind
+            // the snapshot says so. Once that is applied, `missing` finds what should be there and is not.
+            let _there = self.journal.hold(self.group, index);
         }
         drop(core);
         self.snapshot_bytes.store(length, Ordering::Release);
@@ -89,6 +91,11 @@ impl Shard {
             return Ok(());
         }
         Err(format!("the journal has no record {index} of shard {}, which holds live messages", self.number))
+    }
+
+    /// A record with live messages that the journal does not have, if there is one: damage.
+    pub(super) fn missing(&self, core: &Core) -> Option<u64> {
+        core.broker.held().find(|index| !self.journal.hold(self.group, *index))
     }
 
     /// Whether there is any log that a snapshot would spare the next start.

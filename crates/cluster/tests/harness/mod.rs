@@ -12,7 +12,9 @@ use swarmmq_journal::{FileDisk, Journal, Options};
 use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict};
 use swarmmq_protocol::response::{Delivery, PutOutcome, Response, SettleOutcome};
 use swarmmq_protocol::settings::DestinationSettings;
-use swarmmq_protocol::{DestinationName, EncodedMessage, ErrorReply, GroupName, Message, ProducerStamp, Receipt};
+use swarmmq_protocol::{
+    DestinationName, EncodedMessage, ErrorReply, GroupName, Message, ProducerStamp, Receipt,
+};
 use tokio::sync::{Mutex, mpsc};
 
 pub(crate) fn name(text: &str) -> DestinationName {
@@ -36,7 +38,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(directory: &Path) -> Self {
-        Self::start_with(directory, Options { segment_bytes: 4 << 20, reserve_bytes: 1 << 20, ..Options::default() }).await
+        Self::start_with(
+            directory,
+            Options { segment_bytes: 4 << 20, reserve_bytes: 1 << 20, ..Options::default() },
+        )
+        .await
     }
 
     pub(crate) async fn start_with(directory: &Path, options: Options) -> Self {
@@ -117,7 +123,12 @@ impl Session {
         response
     }
 
-    pub(crate) async fn put(&self, destination: &str, stamp: Option<ProducerStamp>, texts: &[&str]) -> Vec<PutOutcome> {
+    pub(crate) async fn put(
+        &self,
+        destination: &str,
+        stamp: Option<ProducerStamp>,
+        texts: &[&str],
+    ) -> Vec<PutOutcome> {
         let messages = texts.iter().map(|text| message(text)).collect();
         self.put_messages(destination, stamp, messages).await
     }
@@ -149,7 +160,12 @@ impl Session {
         }
     }
 
-    pub(crate) async fn settle(&self, destination: &str, verdict: Verdict, receipts: Vec<Receipt>) -> Vec<SettleOutcome> {
+    pub(crate) async fn settle(
+        &self,
+        destination: &str,
+        verdict: Verdict,
+        receipts: Vec<Receipt>,
+    ) -> Vec<SettleOutcome> {
         let settle =
             Settle { destination: name(destination), group: GroupName::default_group(), verdict, receipts };
         match self.ask(Request::Settle(settle)).await {
