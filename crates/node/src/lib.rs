@@ -6,6 +6,7 @@
 pub mod config;
 pub mod http;
 pub mod native;
+pub mod node;
 pub mod security;
 pub mod shards;
 pub mod telemetry;

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::native::counters::NativeCounters;
 use crate::native::options::NativeOptions;
+use crate::telemetry::metrics::OpenConnection;
 
 /// Counts connections and says whether one more may come.
 ///
@@ -89,9 +90,14 @@ impl Admission {
         let (sender, receiver) = oneshot::channel();
         state.half_open.insert(id, (address, sender));
         drop(state);
-        self.counters.accepted.add(1);
-        metrics::gauge!("swarmmq_native_connections").increment(1.0);
-        Ok(Permit { admission: self.clone(), address, id, standing: Standing::HalfOpen(receiver) })
+        let open = self.counters.listener.open();
+        Ok(Permit {
+            admission: self.clone(),
+            address,
+            id,
+            standing: Standing::HalfOpen(receiver),
+            _open: open,
+        })
     }
 
     /// How many connections there are.
@@ -124,6 +130,7 @@ pub struct Permit {
     address: IpAddr,
     id: u64,
     standing: Standing,
+    _open: OpenConnection,
 }
 
 enum Standing {
@@ -163,7 +170,6 @@ impl Drop for Permit {
             state.leave(self.address);
         }
         drop(state);
-        metrics::gauge!("swarmmq_native_connections").decrement(1.0);
         self.admission.left.notify_waiters();
     }
 }
@@ -171,6 +177,7 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
 
     const ADA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
@@ -182,7 +189,7 @@ mod tests {
             handshakes_max,
             ..NativeOptions::default()
         };
-        Admission::new(&options, Arc::default())
+        Admission::new(&options, Arc::new(NativeCounters::new(Metrics::new(0))))
     }
 
     fn is_evicted(permit: &mut Permit) -> bool {

@@ -1,131 +1,111 @@
 //! What the native listener counts.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metrics::Counter;
 use parking_lot::Mutex;
 
+use crate::telemetry::OperatorCode;
+use crate::telemetry::metrics::{HandshakeFailure, ListenerMetrics, Metrics};
 use crate::throttle::Throttle;
 
-/// A number that only grows, and stands in the metrics too.
-#[derive(Debug)]
-pub(crate) struct Count {
-    value: AtomicU64,
-    exported: Counter,
-}
-
-impl Count {
-    fn new(exported: Counter) -> Self {
-        Self { value: AtomicU64::new(0), exported }
-    }
-
-    pub(crate) fn add(&self, more: u64) {
-        self.value.fetch_add(more, Ordering::Relaxed);
-        self.exported.increment(more);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.value.load(Ordering::Relaxed)
-    }
-}
-
-/// What the native listener counts. Reasons are a fixed set of labels.
+/// What the native listener counts beside the node's metrics: finer reasons, for logs and tests.
+///
+/// Reasons are a fixed set of labels; nothing that a peer sends becomes one.
 #[derive(Debug)]
 pub struct NativeCounters {
-    pub(crate) accepted: Count,
-    accept_errors: Count,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) listener: Arc<ListenerMetrics>,
+    accept_errors: AtomicU64,
     accept_throttle: Throttle,
-    pub(crate) requests: Count,
-    pub(crate) bytes_read: Count,
-    pub(crate) bytes_written: Count,
     refused: Mutex<BTreeMap<&'static str, Reason>>,
-    ended: Mutex<BTreeMap<&'static str, Count>>,
+    ended: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Reason {
-    count: Count,
+    count: u64,
     throttle: Throttle,
 }
 
-impl Default for NativeCounters {
-    fn default() -> Self {
+impl NativeCounters {
+    /// Counts into `metrics` too.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
-            accepted: Count::new(metrics::counter!("swarmmq_native_connections_accepted_total")),
-            accept_errors: Count::new(metrics::counter!("swarmmq_native_accept_errors_total")),
+            listener: metrics.listener("native"),
+            metrics,
+            accept_errors: AtomicU64::new(0),
             accept_throttle: Throttle::default(),
-            requests: Count::new(metrics::counter!("swarmmq_native_requests_total")),
-            bytes_read: Count::new(metrics::counter!("swarmmq_native_read_bytes_total")),
-            bytes_written: Count::new(metrics::counter!("swarmmq_native_written_bytes_total")),
             refused: Mutex::default(),
             ended: Mutex::default(),
         }
-    }
-}
-
-impl NativeCounters {
-    /// Connections that `accept` gave.
-    #[must_use]
-    pub fn accepted_total(&self) -> u64 {
-        self.accepted.get()
     }
 
     /// Times that `accept` failed, as without file descriptors left.
     #[must_use]
     pub fn accept_errors_total(&self) -> u64 {
-        self.accept_errors.get()
-    }
-
-    /// Requests read, refused ones included.
-    #[must_use]
-    pub fn requests_total(&self) -> u64 {
-        self.requests.get()
+        self.accept_errors.load(Ordering::Relaxed)
     }
 
     /// Connections closed before they were welcome, for a reason.
     #[must_use]
     pub fn refused_total(&self, reason: &str) -> u64 {
-        self.refused.lock().get(reason).map_or(0, |reason| reason.count.get())
+        self.refused.lock().get(reason).map_or(0, |reason| reason.count)
     }
 
     /// Sessions that ended, for a reason.
     #[must_use]
     pub fn ended_total(&self, reason: &str) -> u64 {
-        self.ended.lock().get(reason).map_or(0, Count::get)
+        self.ended.lock().get(reason).copied().unwrap_or(0)
     }
 
     /// Counts and logs that `accept` failed.
-    pub(crate) fn accept_failed(&self, error: &std::io::Error) {
-        self.accept_errors.add(1);
-        if self.accept_throttle.admits(tokio::time::Instant::now()).is_some() {
+    pub(crate) fn accept_failed(&self, error: &io::Error) {
+        self.accept_errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(silent) = self.accept_throttle.admits(tokio::time::Instant::now()) {
             tracing::error!(
-                "connections cannot be accepted now: {error} (raise the limit of open files if it is that)"
+                code = %OperatorCode::AcceptFailed,
+                silent,
+                "connections cannot be accepted now: {error} (if it is the number of open files, raise the limit)"
             );
         }
     }
 
-    /// Counts a connection that is not let in, and says whether to log it.
-    pub(crate) fn refused(&self, reason: &'static str) -> bool {
+    /// Counts a connection that is not let in. Says whether to log it, and how many were not before it.
+    pub(crate) fn refused(&self, reason: &'static str) -> Option<u64> {
+        self.listener.handshake_failed(failure(reason));
         let mut refused = self.refused.lock();
-        let entry = refused.entry(reason).or_insert_with(|| Reason {
-            count: Count::new(
-                metrics::counter!("swarmmq_native_connections_refused_total", "reason" => reason),
-            ),
-            throttle: Throttle::default(),
-        });
-        entry.count.add(1);
-        entry.throttle.admits(tokio::time::Instant::now()).is_some()
+        let entry = refused.entry(reason).or_default();
+        entry.count += 1;
+        entry.throttle.admits(tokio::time::Instant::now())
     }
 
     /// Counts a session that has ended.
     pub(crate) fn ended(&self, reason: &'static str) {
-        let mut ended = self.ended.lock();
-        ended
-            .entry(reason)
-            .or_insert_with(|| {
-                Count::new(metrics::counter!("swarmmq_native_sessions_ended_total", "reason" => reason))
-            })
-            .add(1);
+        *self.ended.lock().entry(reason).or_default() += 1;
+    }
+}
+
+fn failure(reason: &str) -> HandshakeFailure {
+    match reason {
+        "limit" | "evicted" => HandshakeFailure::Limit,
+        "handshake_timeout" => HandshakeFailure::Timeout,
+        "tls_handshake" => HandshakeFailure::Tls,
+        "unauthenticated" => HandshakeFailure::Unauthenticated,
+        "left" | "io" | "stopping" => HandshakeFailure::Closed,
+        _ => HandshakeFailure::Protocol,
+    }
+}
+
+/// The operator's code for a reason.
+pub(crate) fn code(reason: &str) -> OperatorCode {
+    match failure(reason) {
+        HandshakeFailure::Limit => OperatorCode::ConnectionsAtLimit,
+        HandshakeFailure::Timeout => OperatorCode::HandshakeTimeout,
+        HandshakeFailure::Tls | HandshakeFailure::Unauthenticated => OperatorCode::PeerRefused,
+        _ => OperatorCode::PeerMisbehaved,
     }
 }

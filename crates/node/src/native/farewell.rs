@@ -1,11 +1,14 @@
 //! Closing a connection so that the peer hears why.
 
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use swarmmq_protocol::ErrorReply;
 use swarmmq_protocol::native::{Frame, encode_frame};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 /// How long a peer has to take a Goodbye and close its side.
@@ -39,17 +42,27 @@ where
 {
     let linger = timeout(LINGER, async {
         wire.shutdown().await?;
-        let (mut left, mut thrown_away) = (LINGER_BYTES_MAX, [0; 512]);
+        let mut left = LINGER_BYTES_MAX;
         while left > 0 {
-            match wire.read(&mut thrown_away).await? {
+            match throw_away(wire).await? {
                 0 => break,
                 count => left = left.saturating_sub(count),
             }
         }
-        Ok::<_, std::io::Error>(())
+        Ok::<_, io::Error>(())
     });
     // Whatever comes of it, the connection is over.
     let _over = linger.await;
+}
+
+/// Reads something. Its memory is the stack's, so that a connection that closes costs none.
+async fn throw_away<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut bytes = [0; 1024];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        Pin::new(&mut *stream).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+    })
+    .await
 }
 
 /// Says Goodbye if that takes no waiting, and closes: for connections there is no room for.

@@ -1,7 +1,10 @@
 //! Encoding what waits into few and large writes.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use swarmmq_protocol::limits::{BATCH_MAX, FRAME_BYTES_MAX};
@@ -155,17 +158,7 @@ impl Gather {
     {
         self.seal();
         while !self.chunks.is_empty() {
-            let count = match self.chunks.len() {
-                1 => stream.write(self.chunks.front().map_or(&[], |chunk| chunk)).await?,
-                _ => {
-                    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                    for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-                        *slice = IoSlice::new(chunk);
-                    }
-                    let used = self.chunks.len().min(SLICES_MAX);
-                    stream.write_vectored(slices.get(..used).unwrap_or_default()).await?
-                }
-            };
+            let count = poll_fn(|cx| self.poll_write(cx, stream)).await?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -182,6 +175,20 @@ impl Gather {
             self.open = BytesMut::new();
         }
         Ok(written)
+    }
+
+    /// One write. The slices are the stack's: a session that waits to write does not hold them.
+    fn poll_write<W: AsyncWrite + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut W,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(chunk);
+        }
+        let used = self.chunks.len().min(SLICES_MAX);
+        Pin::new(stream).poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
     }
 
     fn advance(&mut self, mut count: usize) {

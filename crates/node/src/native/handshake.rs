@@ -109,7 +109,7 @@ where
         Err(error) => {
             let refusal = Refusal::Tls { reason: error.to_string() };
             shared.gate.refusals().record(peer, shared.listener(), &refusal);
-            Err(TurnedAway::new("tls", refusal.to_string()))
+            Err(TurnedAway::new("tls_handshake", refusal.to_string()))
         }
     }
 }

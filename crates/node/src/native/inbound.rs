@@ -55,7 +55,6 @@ pub(crate) struct Inbound {
     /// How much of a frame that is too large is still to be thrown away.
     skip_bytes: usize,
     pub(crate) batch: Vec<Item>,
-    pub(crate) requests: u64,
 }
 
 impl Inbound {
@@ -63,7 +62,7 @@ impl Inbound {
     pub(crate) fn new(early: BytesMut) -> Self {
         // The handshake's buffer is not kept for what may be a few bytes.
         let buffer = BytesMut::from(&early[..]);
-        Self { buffer, read_bytes: READ_BYTES_MIN, skip_bytes: 0, batch: Vec::new(), requests: 0 }
+        Self { buffer, read_bytes: READ_BYTES_MIN, skip_bytes: 0, batch: Vec::new() }
     }
 
     /// Decodes what has come, within `room`, into the batch. A batch that is empty afterwards says that
@@ -81,7 +80,6 @@ impl Inbound {
                 FrameKind::Request if header.body_bytes + COUNTED_HEADER_BYTES > limits.frame_bytes_max => {
                     self.batch.push(Item::Refused(header.correlation, limits.too_large(&header)));
                     self.skip_bytes = HEADER_BYTES + header.body_bytes;
-                    self.requests += 1;
                     left.requests -= 1;
                     continue;
                 }
@@ -101,7 +99,6 @@ impl Inbound {
                 Err(error) => return Err(broken(&error)),
             };
             if header.kind == FrameKind::Request {
-                self.requests += 1;
                 left.requests -= 1;
                 left.bytes = left.bytes.saturating_sub(header.body_bytes);
             }

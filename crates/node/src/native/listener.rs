@@ -23,27 +23,25 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub enum ListenError {
     /// Another program, or another node, listens there.
-    #[error("SWMQ0120: {address} is in use: stop the other program (ss -ltnp shows it), or listen elsewhere")]
+    #[error("{address} is in use: stop the other program (ss -ltnp shows it), or listen elsewhere")]
     InUse {
         /// Where.
         address: SocketAddr,
     },
     /// The port is one that only a privileged user may have.
-    #[error("SWMQ0121: {address} is not allowed to this user: take a port of 1024 or more")]
+    #[error("{address} is not allowed to this user: take a port of 1024 or more")]
     NotAllowed {
         /// Where.
         address: SocketAddr,
     },
     /// The address is not one of this machine.
-    #[error(
-        "SWMQ0122: {address} is not an address of this machine: listen on one that it has, or on 0.0.0.0"
-    )]
+    #[error("{address} is not an address of this machine: listen on one that it has, or on 0.0.0.0")]
     NotOurs {
         /// Where.
         address: SocketAddr,
     },
     /// Something else.
-    #[error("SWMQ0123: cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}: {error}")]
     Io {
         /// Where.
         address: SocketAddr,
@@ -63,15 +61,23 @@ impl ListenError {
     }
 }
 
-/// A socket that listens, and does not accept yet.
+/// A socket that has its port and does not listen yet: a client that connects is refused, and does not
+/// wait for a node that is still starting.
 #[derive(Debug)]
 pub struct Listener {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+/// A socket that listens, and does not accept yet.
+#[derive(Debug)]
+pub struct Listening {
     inner: TcpListener,
     address: SocketAddr,
 }
 
 impl Listener {
-    /// Listens on `address`; port 0 is a free one.
+    /// Takes the port of `address`; port 0 is a free one.
     ///
     /// # Errors
     /// [`ListenError`], which says what to do.
@@ -82,12 +88,31 @@ impl Listener {
             socket.set_reuse_address(true)?;
             socket.set_nonblocking(true)?;
             socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            let inner = TcpListener::from_std(socket.into())?;
-            let address = inner.local_addr()?;
-            Ok(Self { inner, address })
+            let address = socket.local_addr()?.as_socket().unwrap_or(address);
+            Ok(Self { socket, address })
         };
         bound().map_err(|error| ListenError::new(address, error))
+    }
+
+    /// Listens. Call it within a runtime.
+    ///
+    /// # Errors
+    /// [`ListenError`], where somebody else was quicker.
+    pub fn listen(self) -> Result<Listening, ListenError> {
+        let Self { socket, address } = self;
+        let listening = || -> io::Result<Listening> {
+            socket.listen(BACKLOG)?;
+            Ok(Listening { inner: TcpListener::from_std(socket.into())?, address })
+        };
+        listening().map_err(|error| ListenError::new(address, error))
+    }
+}
+
+impl Listening {
+    /// The socket, for a listener of another protocol.
+    #[must_use]
+    pub fn into_inner(self) -> TcpListener {
+        self.inner
     }
 
     /// Where it listens.

@@ -39,7 +39,7 @@ mod watch;
 
 pub use admission::{Admission, Permit};
 pub use counters::NativeCounters;
-pub use listener::{ListenError, Listener};
+pub use listener::{ListenError, Listener, Listening};
 pub use options::NativeOptions;
 pub use session::serve;
 pub use shared::{Greeting, Phase, Shared};

@@ -162,6 +162,7 @@ impl Outbox {
                 Item::Credit(..) | Item::Done => None,
             };
             if let Some((correlation, error)) = refused {
+                self.shared.counters.metrics.requests.refused(error.code);
                 state.push(Outgoing::Reply(correlation, Response::Error(error)));
                 *item = Item::Done;
             }
@@ -217,6 +218,7 @@ impl Outbox {
             }
             _ => {}
         }
+        self.shared.counters.metrics.requests.begins(request);
         let allowed_ms =
             u64::try_from(self.options().request.as_millis()).unwrap_or(u64::MAX).saturating_add(wait_ms);
         let due = state.tick + allowed_ms.div_ceil(self.tick_ms).saturating_add(1);
@@ -295,7 +297,7 @@ impl Outbox {
             .collect();
         for correlation in late {
             let text = "the request took longer than the node allows: whether it took effect is not known";
-            state.answer_ourselves(correlation, ErrorReply::new(ErrorCode::Timeout, text));
+            state.answer_ourselves(correlation, ErrorReply::new(ErrorCode::Timeout, text), &self.shared);
         }
         if state.work == 0 {
             self.finished.notify_one();
@@ -314,7 +316,7 @@ impl Outbox {
             .map(|(correlation, _)| *correlation)
             .collect();
         for correlation in pulls {
-            state.answer_ourselves(correlation, stopping());
+            state.answer_ourselves(correlation, stopping(), &self.shared);
         }
         if state.work == 0 {
             self.finished.notify_one();
@@ -392,10 +394,12 @@ impl State {
         }
     }
 
-    fn answer_ourselves(&mut self, correlation: u64, error: ErrorReply) {
+    fn answer_ourselves(&mut self, correlation: u64, error: ErrorReply, shared: &Shared) {
         if let Some(request) = self.under_way.get_mut(&correlation) {
             request.is_answered = true;
             self.work -= usize::from(request.kind != Kind::Pull);
+            shared.counters.metrics.requests.ends();
+            shared.counters.metrics.requests.refused(error.code);
             self.push(Outgoing::Reply(correlation, Response::Error(error)));
         }
     }
@@ -417,6 +421,10 @@ impl State {
         }
         if !request.is_answered {
             self.work -= usize::from(request.kind != Kind::Pull);
+            shared.counters.metrics.requests.ends();
+            if let Response::Error(error) = response {
+                shared.counters.metrics.requests.refused(error.code);
+            }
         }
         !request.is_answered
     }
@@ -457,6 +465,9 @@ impl Peer for Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         for request in self.state.get_mut().under_way.values() {
+            if !request.is_answered {
+                self.shared.counters.metrics.requests.ends();
+            }
             if request.kind == Kind::Put {
                 self.shared.release(request.bytes);
             }

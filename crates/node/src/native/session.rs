@@ -93,7 +93,8 @@ where
             return;
         }
     };
-    match arrive(stream, peer, &shared, &mut permit).await {
+    // Neither lives in the other's memory: most connections are idle, and some say nothing at all.
+    match Box::pin(arrive(stream, peer, &shared, &mut permit)).await {
         Ok(arrived) => Box::pin(Session::new(arrived, peer, shared).run()).await,
         Err(turned_away) => shared.refused(peer, turned_away.reason, &turned_away.text),
     }
@@ -279,7 +280,6 @@ where
         let decoded = inbound.decode(room, limits);
         let nothing_decoded = inbound.batch.is_empty();
         if !nothing_decoded {
-            shared.counters.requests.add(std::mem::take(&mut inbound.requests));
             room = outbox.register(&mut inbound.batch);
             hand_on(&mut inbound.batch, tie);
             yield_to_writing(progress).await;
@@ -300,7 +300,7 @@ where
                 Ok(0) => return Ending::Left,
                 Ok(count) => {
                     progress.reads.fetch_add(1, Ordering::Relaxed);
-                    shared.counters.bytes_read.add(count as u64);
+                    shared.counters.listener.read_bytes.increment(count as u64);
                 }
                 Err(error) => return Ending::Io(error),
             }
@@ -341,12 +341,40 @@ where
                 Ok(written) => written,
                 Err(error) => return Ending::Io(error),
             };
-            shared.counters.bytes_written.add(written.bytes as u64);
+            shared.counters.listener.written_bytes.increment(written.bytes as u64);
             outbox.written(written.cost);
             for (subscription, bytes) in written.delivered {
                 tie.written(subscription, bytes);
             }
         }
         progress.is_writing.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// The size of a future, without making one.
+    fn size<F, T>(_: impl Fn(T) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_costs_less_than_a_page_beside_its_buffers() {
+        type Arrival = (TcpStream, SocketAddr, Arc<Shared>);
+        let task = size(|(stream, peer, shared): Arrival| serve(stream, peer, shared));
+        let handshake =
+            size(|(stream, peer, shared, permit): (_, _, &'static Shared, &'static mut Permit)| {
+                arrive::<TcpStream>(stream, peer, shared, permit)
+            });
+        let session = size(Session::<TcpStream>::run);
+        println!(
+            "{task} bytes for the task, and then {handshake} for the handshake or {session} for the session"
+        );
+        assert!(task + handshake <= 2048, "{task} and {handshake} for a connection that says nothing");
+        assert!(task + session <= 2560, "{task} and {session} for a session that is idle");
     }
 }

@@ -8,10 +8,11 @@ use swarmmq_protocol::{ErrorCode, ErrorReply};
 use tokio::sync::watch;
 
 use crate::native::admission::Admission;
-use crate::native::counters::NativeCounters;
+use crate::native::counters::{self, NativeCounters};
 use crate::native::options::NativeOptions;
 use crate::security::{Gate, Tls};
 use crate::shards::Shards;
+use crate::telemetry::metrics::Metrics;
 
 /// How a node introduces itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Sessions that speak for `greeting`, let in by `gate`, and hand requests to `shards`.
+    /// Sessions that speak for `greeting`, let in by `gate`, hand requests to `shards`, and count into `metrics`.
     #[must_use]
     pub fn new(
         options: NativeOptions,
@@ -56,8 +57,9 @@ impl Shared {
         shards: Arc<dyn Shards>,
         gate: Arc<Gate>,
         tls: Option<Arc<Tls>>,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let counters = Arc::new(NativeCounters::default());
+        let counters = Arc::new(NativeCounters::new(metrics));
         Arc::new(Self {
             admission: Admission::new(&options, counters.clone()),
             options,
@@ -135,8 +137,14 @@ impl Shared {
 
     /// Takes note of a connection that was not let in, in the log where it tells an operator something.
     pub(crate) fn refused(&self, peer: SocketAddr, reason: &'static str, text: &str) {
-        if self.counters.refused(reason) {
-            tracing::warn!(%peer, reason, "connection refused: {text}");
+        let Some(silent) = self.counters.refused(reason) else { return };
+        let code = counters::code(reason);
+        match reason {
+            // The gate has logged it, or there is nothing an operator could do.
+            "unauthenticated" | "tls_handshake" | "left" | "io" | "stopping" => {
+                tracing::debug!(%peer, reason, "connection refused: {text}");
+            }
+            _ => tracing::warn!(%code, %peer, reason, silent, "connection refused: {text}"),
         }
     }
 }

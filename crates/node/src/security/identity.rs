@@ -87,6 +87,17 @@ impl Principal {
         self.has(destination, |granted| granted == action)
     }
 
+    /// Whether everything may be managed, and with it the node.
+    #[must_use]
+    pub fn may_manage_node(&self) -> bool {
+        match &self.rights {
+            Rights::Everything => true,
+            Rights::Grants(grants) => grants
+                .iter()
+                .any(|grant| grant.destinations.matches_all("") && grant.actions.contains(&Action::Manage)),
+        }
+    }
+
     fn has(&self, destination: &DestinationName, wanted: impl Fn(Action) -> bool) -> bool {
         match &self.rights {
             Rights::Everything => true,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
+use crate::telemetry::OperatorCode;
 use crate::throttle::Throttle;
 
 /// Why a peer was not let in.
@@ -70,10 +71,8 @@ impl Refusals {
     /// Takes note of one.
     pub fn record(&self, peer: SocketAddr, listener: &'static str, refusal: &Refusal) {
         self.total.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("swarmmq_authentication_refused_total", "listener" => listener, "reason" => refusal.label())
-            .increment(1);
         if let Some(silent) = self.throttle.admits(Instant::now()) {
-            tracing::warn!(%peer, listener, reason = refusal.label(), silent, "authentication refused: {refusal}");
+            tracing::warn!(code = %OperatorCode::PeerRefused, %peer, listener, reason = refusal.label(), silent, "authentication refused: {refusal}");
         }
     }
 }

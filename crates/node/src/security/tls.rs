@@ -47,7 +47,7 @@ impl TlsFiles {
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("SWMQ0110: {file}: {error}", file = .file.display())]
+    #[error("{file}: {error}", file = .file.display())]
     Unreadable {
         /// Which.
         file: PathBuf,
@@ -55,7 +55,7 @@ pub enum TlsError {
         error: std::io::Error,
     },
     /// A file is not PEM, or holds none of what it should.
-    #[error("SWMQ0111: {file} has no {expected} in PEM ({found})", file = .file.display())]
+    #[error("{file} has no {expected} in PEM ({found})", file = .file.display())]
     NotPem {
         /// Which.
         file: PathBuf,
@@ -65,7 +65,7 @@ pub enum TlsError {
         found: String,
     },
     /// The key is not the certificate's, or of a kind that is not supported.
-    #[error("SWMQ0112: the key in {key} is not that of the certificate in {certificate}: {reason}", key = .key.display(), certificate = .certificate.display())]
+    #[error("the key in {key} is not that of the certificate in {certificate}: {reason}", key = .key.display(), certificate = .certificate.display())]
     Mismatch {
         /// Where the certificate is.
         certificate: PathBuf,
@@ -75,7 +75,7 @@ pub enum TlsError {
         reason: String,
     },
     /// The certificate is not valid now.
-    #[error("SWMQ0113: the certificate in {file} {problem}: put a valid one there", file = .file.display())]
+    #[error("the certificate in {file} {problem}: put a valid one there", file = .file.display())]
     NotValidNow {
         /// Where it is.
         file: PathBuf,
@@ -83,7 +83,7 @@ pub enum TlsError {
         problem: String,
     },
     /// A certificate is damaged, or of a kind that is not supported.
-    #[error("SWMQ0114: {file}: {reason}", file = .file.display())]
+    #[error("{file}: {reason}", file = .file.display())]
     Unsupported {
         /// Where it is.
         file: PathBuf,

@@ -1,0 +1,26 @@
+//! A node as a whole: what is started in what order, and stopped in what order.
+//!
+//! ```text
+//! start:  configuration → TLS → ports bound → data directory locked → HTTP (says: starting)
+//!         → journal → shards → native and ZeroMQ listen → HTTP (says: ready)
+//! stop:   nothing new is taken on → what is under way is answered → sessions say Goodbye
+//!         → shards write their snapshots → the journal is flushed and closed → HTTP ends
+//! ```
+//!
+//! A port is bound before anything is read, so that a port in use is found at once, and listened on
+//! when there is something behind it, so that a client waits for nothing.
+mod directory;
+mod endpoints;
+mod error;
+mod journal;
+mod limits;
+mod running;
+mod signals;
+mod sources;
+mod start;
+
+pub use directory::{DataDirectory, DirectoryError};
+pub use error::StartError;
+pub use running::{Running, Stopped};
+pub use signals::{EXIT_JOURNAL_FAILED, EXIT_STOPPED_AT_ONCE, run_until_signalled};
+pub use start::{Node, NodeOptions, OnJournalFailure};
