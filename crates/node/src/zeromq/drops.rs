@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::Counter;
+use tokio::time::Instant;
 
 use crate::telemetry::metrics::{HandshakeFailure, ListenerMetrics, Metrics};
+use crate::throttle::Throttle;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
@@ -98,6 +100,7 @@ pub struct Drops {
 struct Inner {
     endpoint: String,
     listener: Arc<ListenerMetrics>,
+    lines: Throttle,
     reasons: Vec<(AtomicU64, Counter)>,
 }
 
@@ -108,12 +111,25 @@ impl Drops {
         let counter = |reason: &Reason| metrics.zeromq_drops(endpoint, reason.as_str());
         let reasons = Reason::ALL.iter().map(|reason| (AtomicU64::new(0), counter(reason))).collect();
         let listener = metrics.listener(endpoint);
-        Self { inner: Arc::new(Inner { endpoint: endpoint.to_owned(), listener, reasons }) }
+        Self {
+            inner: Arc::new(Inner {
+                endpoint: endpoint.to_owned(),
+                listener,
+                lines: Throttle::default(),
+                reasons,
+            }),
+        }
     }
 
     /// What all listeners count.
     pub(super) fn listener(&self) -> &ListenerMetrics {
         &self.inner.listener
+    }
+
+    /// Whether a line about the endpoint's peers may be logged, and how many were not before it: a flood of
+    /// wrong peers must not become one of lines.
+    pub(super) fn admits_line(&self) -> Option<u64> {
+        self.inner.lines.admits(Instant::now())
     }
 
     /// The endpoint's name.

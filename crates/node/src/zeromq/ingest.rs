@@ -132,7 +132,7 @@ impl Ingest {
                 again
             }
             Response::Error(error) if is_worth_retrying(error.code) => {
-                if retry == RETRY_MIN {
+                if retry == RETRY_MIN && self.drops.admits_line().is_some() {
                     warn!(endpoint = self.drops.endpoint(), queue = %self.queue, %error, "messages wait: the queue takes none");
                 }
                 messages
@@ -154,6 +154,9 @@ impl Ingest {
 
     fn drop_messages(&self, count: usize, code: ErrorCode) {
         self.drops.count_many(Reason::Refused, count as u64);
+        if self.drops.admits_line().is_none() {
+            return;
+        }
         warn!(endpoint = self.drops.endpoint(), queue = %self.queue, %code, count, "messages refused for good and dropped");
     }
 }

@@ -88,10 +88,7 @@ impl OmqConnection {
             self.feed(item)?;
         }
         if self.peer.is_none() {
-            return match self.handshake_bytes + self.staged.len() {
-                total if total > HANDSHAKE_BYTES_MAX => Err(handshake_too_large(total)),
-                _ => Ok(()),
-            };
+            return Ok(());
         }
         match std::mem::take(&mut self.staged) {
             rest if rest.is_empty() => Ok(()),

@@ -129,12 +129,12 @@ where
 fn note(options: &SessionOptions, address: &str, error: &ZmtpError) {
     options.drops.count(error.reason);
     let endpoint = &options.endpoint.name;
-    match error.reason {
-        // Somebody has configured something wrongly and wants to find out what.
-        Reason::SocketType | Reason::Mechanism | Reason::Oversized => {
-            warn!(endpoint, address, reason = error.reason.as_str(), %error, "a ZeroMQ peer is refused");
-        }
-        _ => debug!(endpoint, address, reason = error.reason.as_str(), %error, "a ZeroMQ peer is refused"),
+    // Somebody has configured something wrongly and wants to find out what.
+    let matters = matches!(error.reason, Reason::SocketType | Reason::Mechanism | Reason::Oversized);
+    let reason = error.reason.as_str();
+    match matters.then(|| options.drops.admits_line()).flatten() {
+        Some(silent) => warn!(endpoint, address, reason, %error, silent, "a ZeroMQ peer is refused"),
+        None => debug!(endpoint, address, reason, %error, "a ZeroMQ peer is refused"),
     }
 }
 

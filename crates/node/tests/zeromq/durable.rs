@@ -1,11 +1,14 @@
 //! Durable endpoints.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
+use swarmmq_protocol::{ErrorCode, ErrorReply};
 use tokio::io::AsyncWriteExt;
 
-use crate::raw::{Endpoint, Item, Raw, command, until};
+use crate::raw::{Endpoint, Item, Raw, command, message, until};
 
 fn endpoint() -> Endpoint {
     Endpoint::start(EndpointKind::Durable, Limits::default())
@@ -99,18 +102,38 @@ async fn a_message_that_is_a_little_too_large_is_answered() {
 
 #[tokio::test]
 async fn a_peer_with_too_much_under_way_is_not_read() {
+    const PUTS: usize = 3000;
     let endpoint = with(|limits| limits.requests_in_flight_max = 10);
     endpoint.model.with(|state| state.holds = true);
     let mut peer = endpoint.peer("DEALER").await;
-    for nth in 0..50 {
-        peer.send(&["SWMQ1", &nth.to_string(), "PUT", "orders", "x"]).await;
-    }
+    let sent = Arc::new(AtomicUsize::new(0));
+    let (reader, mut writer) = peer.stream.into_split();
+    let sending = tokio::spawn({
+        let sent = sent.clone();
+        async move {
+            let put = message(&[b"SWMQ1", b"", b"PUT", b"orders", &vec![b'x'; 20_000]]);
+            for _ in 0..PUTS {
+                writer.write_all(&put).await.unwrap();
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+            writer
+        }
+    });
     until("ten are under way", || endpoint.model.with(|state| state.submitted == 10)).await;
+    // What the sockets' buffers hold goes out; then nothing more does.
+    let mut before = usize::MAX;
+    while before != sent.load(Ordering::Relaxed) {
+        before = sent.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(before < PUTS, "all 60 MB were read from a peer that may have ten requests under way");
     let mut other = endpoint.peer("DEALER").await;
     assert_eq!(other.ask(&["SWMQ1", "1", "PING"]).await[2], "OK", "others are served");
     assert_eq!(endpoint.model.with(|state| state.submitted), 10);
     endpoint.model.release();
-    for _ in 0..50 {
+    let writer = sending.await.unwrap();
+    peer = Raw { stream: reader.reunite(writer).unwrap() };
+    for _ in 0..PUTS {
         assert_eq!(peer.receive().await[2], "OK");
     }
 }
@@ -126,7 +149,7 @@ async fn a_peer_that_does_not_read_its_answers_is_not_read() {
     let (mut reader, mut writer) = peer.stream.into_split();
     let requests = tokio::spawn(async move {
         for _ in 0..500 {
-            let request = crate::raw::message(&[b"SWMQ1", b"", b"PULL", b"orders"]);
+            let request = message(&[b"SWMQ1", b"", b"PULL", b"orders"]);
             writer.write_all(&request).await.unwrap();
         }
         writer
@@ -167,11 +190,18 @@ async fn a_subscription_delivers_by_credit_and_reports_what_was_written() {
     let (subscriber, id) = endpoint.model.with(|state| state.subscribers[0].clone());
     let delivery = endpoint.model.with(|state| state.lease().unwrap());
     let bytes = delivery.message.len();
+    for name in ["u", "v", "w"] {
+        peer.ask(&["SWMQ1", name, "SUBSCRIBE", "others"]).await;
+    }
     subscriber.deliver(id, vec![delivery]);
     assert_eq!(
         peer.receive().await,
         ["SWMQ1", "s", "DELIVERY", "1-1", "hello", "attempt=1", "stored-ms=1", ""]
     );
+    assert_eq!(peer.ask(&["SWMQ1", "t", "SUBSCRIBE", "orders"]).await, ["SWMQ1", "t", "OK"]);
+    let (subscriber, other) = endpoint.model.with(|state| state.subscribers[4].clone());
+    subscriber.ended(other, ErrorReply::new(ErrorCode::UnknownDestination, "it was deleted"));
+    assert_eq!(peer.receive().await[..4], ["SWMQ1", "t", "ENDED", "UNKNOWN-DESTINATION"]);
     until("it is reported", || endpoint.model.with(|state| state.written == bytes)).await;
     peer.send(&["SWMQ1", "s", "CREDIT", "4"]).await;
     until("the credit is given", || endpoint.model.with(|state| state.credit == 7)).await;

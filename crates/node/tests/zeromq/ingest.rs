@@ -37,6 +37,22 @@ async fn what_is_pushed_is_stored_in_order_even_if_the_peer_goes_at_once() {
 }
 
 #[tokio::test]
+async fn what_was_read_of_a_peer_that_went_is_stored_when_the_queue_takes_it() {
+    let endpoint = endpoint();
+    endpoint.model.with(|state| state.refuses = Some(ErrorCode::Unavailable));
+    let mut peer = endpoint.peer("PUSH").await;
+    peer.send(&["x"]).await;
+    until("it is tried", || endpoint.model.with(|state| state.refused >= 1)).await;
+    peer.send(&["y"]).await;
+    drop(peer);
+    until("it is tried again", || endpoint.model.with(|state| state.refused >= 4)).await;
+    endpoint.model.with(|state| state.refuses = None);
+    until("both are stored", || endpoint.model.with(|state| state.stored.len() == 2)).await;
+    assert_eq!(endpoint.model.payloads(), ["x", "y"]);
+    assert_eq!(endpoint.listening.drops.snapshot(), []);
+}
+
+#[tokio::test]
 async fn the_frames_of_a_message_are_kept() {
     let endpoint = endpoint();
     let mut peer = endpoint.peer("PUSH").await;
