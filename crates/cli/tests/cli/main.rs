@@ -1,0 +1,5 @@
+//! The real program, as a user and a script meet it: arguments, exit codes, output, and a real node behind it.
+
+mod commandline;
+mod health;
+mod program;
