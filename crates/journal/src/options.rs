@@ -52,7 +52,8 @@ pub struct Options {
     /// Bytes that may wait for the writer before [`Journal::admits`](crate::Journal::admits) says no.
     /// Default 256 MiB.
     pub queue_bytes: usize,
-    /// Segments allocated ahead. Default 1, so that rolling never waits for the file system.
+    /// Segments allocated ahead. Default 1, the least: rolling never waits for the file system, and a full disk is noticed
+    /// while there is still room for the reserve.
     pub spare_segments: usize,
     /// Preallocated bytes that only control records may use once the disk is full. Default 8 MiB; at most half a segment.
     pub reserve_bytes: u64,
@@ -114,7 +115,7 @@ impl Options {
             ("reserve_bytes", self.reserve_bytes, 0, self.segment_bytes / 2),
             ("batch_bytes", self.batch_bytes as u64, 1, SEGMENT_BYTES_MAX),
             ("batch_records", self.batch_records as u64, 1, 1 << 24),
-            ("spare_segments", self.spare_segments as u64, 0, 64),
+            ("spare_segments", self.spare_segments as u64, 1, 64),
             ("mark_bytes", self.mark_bytes, 1, u64::MAX),
             ("mark_batches", u64::from(self.mark_batches), 1, 1 << 31),
             ("move_below_percent", u64::from(self.move_below_percent), 0, 90),

@@ -56,7 +56,7 @@ impl Segment {
     pub(crate) fn read(&self, offset: u32, length: u32) -> Result<(RecordHeader, Bytes), RecordFault> {
         let size = self.record_bytes(length as usize);
         let bytes = read_up_to(self.file.as_ref(), u64::from(offset), size).map_err(RecordFault::Io)?;
-        let (header, _) = self.check(&bytes, offset).map_err(RecordFault::Invalid)?;
+        let (header, _) = self.check(&bytes).map_err(RecordFault::Invalid)?;
         if header.length != length {
             return Err(RecordFault::Invalid("a record of another length"));
         }
@@ -66,18 +66,12 @@ impl Segment {
         Ok((header, payload))
     }
 
-    /// Checks header and payload checksum of the record that `bytes` begins with, which lies at
-    /// `offset`; returns the stored payload too.
-    pub(crate) fn check<'a>(
-        &self,
-        bytes: &'a [u8],
-        offset: u32,
-    ) -> Result<(RecordHeader, &'a [u8]), &'static str> {
+    /// Checks header and payload checksum of the record that `bytes` begins with; returns the stored payload too.
+    pub(crate) fn check<'a>(&self, bytes: &'a [u8]) -> Result<(RecordHeader, &'a [u8]), &'static str> {
         let header = RecordHeader::decode(bytes, self.seed)?;
         if header.segment != self.number() || header.encrypted != self.header.encrypted {
             return Err("a record of another segment");
         }
-        let _ = offset;
         let stored = bytes
             .get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + header.stored_length())
             .ok_or("a payload that reaches beyond the end")?;

@@ -202,7 +202,7 @@ pub(crate) fn scan(
             Ok(header) => {
                 let size = segment.record_bytes(header.length as usize);
                 let bytes = windows.at(offset, size)?;
-                match segment.check(bytes, at.end) {
+                match segment.check(bytes) {
                     Err(found) => found,
                     Ok((header, _)) if header.chain != at.chain && !fault::active(Fault::IgnoreChain) => {
                         "a record that does not follow the one before"
