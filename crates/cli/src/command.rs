@@ -13,6 +13,7 @@ use crate::verb::consume::Consume;
 use crate::verb::group::Group;
 use crate::verb::health::Health;
 use crate::verb::journal::Journal;
+use crate::verb::node::NodeVerb;
 use crate::verb::produce::Produce;
 use crate::verb::queue::Queue;
 use crate::verb::stream::Stream;
@@ -50,6 +51,7 @@ pub(crate) struct Command {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Node(Box<NodeVerb>),
     #[command(alias = "producer-client")]
     Produce(Box<Produce>),
     #[command(alias = "consumer-client")]
@@ -66,6 +68,8 @@ pub(crate) enum Verb {
 impl Verb {
     pub(crate) fn run(self, console: Console) -> Result<(), Failure> {
         match self {
+            // It looks after signals itself: the first asks, the second ends.
+            Self::Node(verb) => block_on(verb.run(console)),
             Self::Produce(verb) => serve(|signals| verb.run(console, signals)),
             Self::Consume(verb) => serve(|signals| verb.run(console, signals)),
             Self::Queue(verb) => interruptible(verb.run(console)),
