@@ -9,7 +9,6 @@ use swarmmq_protocol::limits::{GROUPS_MAX, MESSAGE_BYTES_DEFAULT};
 /// The limits decide what a command does, so they must be the same on every replica of the shard: they
 /// are fixed when the shard is founded, and travel in its snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ShardLimits {
     /// Most destinations. Default 100,000. An empty one costs about 1 KiB.
     pub destinations_max: u64,
@@ -18,7 +17,7 @@ pub struct ShardLimits {
     /// Largest encoded message of destinations that set no limit, bytes. Default 1 MiB.
     pub message_bytes_max: u64,
     /// Most messages, ids and sessions that one entry retires (by age, limits, purge …). What is left
-    /// over is done by the next `Tick`, which is due at once. Default 4,096.
+    /// over is done by the next `Tick`, which is due at once. Default 4,096, at least 1.
     pub retire_max: u32,
 }
 

@@ -35,7 +35,7 @@ impl Shard {
             entry::decode(entry).map_err(|source| ApplyError::Undecodable { index, source })?;
         self.applied = index;
         self.now_ms = if fault!(TimeRunsBack) { now_ms } else { self.now_ms.max(now_ms) };
-        let mut work = Work::new(index, self.now_ms, self.limits.retire_max as usize);
+        let mut work = Work::new(index, self.now_ms, self.limits.retire_max.max(1) as usize);
         work.here = self.volatile.is_own(token_bound);
         work.token_bound = token_bound;
         work.token_bound_here = self.volatile.token_bound();

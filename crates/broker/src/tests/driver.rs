@@ -67,8 +67,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new() -> Self {
-        let mut limits = ShardLimits::default();
-        limits.message_bytes_max = NODE_MAX;
+        let limits = ShardLimits { message_bytes_max: NODE_MAX, ..ShardLimits::default() };
         let mut leader = Shard::new(3, limits.clone());
         leader.reset_volatile(1);
         Self {

@@ -1,5 +1,6 @@
 //! Bugs that are put in on purpose: the histories must find each, or they prove nothing.
 
+use super::behaviour;
 use super::history::play_many;
 use crate::fault::{Fault, with};
 
@@ -23,7 +24,6 @@ caught!(late_nack_counts, LateNackCounts);
 caught!(settling_is_leased, SettlingIsLeased);
 caught!(retry_is_stored, RetryIsStored);
 caught!(refusal_is_forgotten, RefusalIsForgotten);
-caught!(id_outlives_its_window, IdOutlivesItsWindow);
 caught!(snapshot_loses_ids, SnapshotLosesIds);
 caught!(snapshot_loses_attempts, SnapshotLosesAttempts);
 caught!(removed_is_held, RemovedIsHeld);
@@ -37,6 +37,27 @@ caught!(expired_is_delivered, ExpiredIsDelivered);
 caught!(time_runs_back, TimeRunsBack);
 caught!(purge_forgets_sequences, PurgeForgetsSequences);
 caught!(nothing_is_dropped, NothingIsDropped);
-caught!(floor_stands_still, FloorStandsStill);
 caught!(tokens_repeat, TokensRepeat);
 caught!(abandoned_is_lost, AbandonedIsLost);
+
+/// Bugs that only show with more messages, or a smaller budget, than histories have.
+macro_rules! caught_by {
+    ($name:ident, $fault:ident, $behaviour:path) => {
+        #[test]
+        fn $name() {
+            let found = with(Fault::$fault, || std::panic::catch_unwind($behaviour));
+            assert!(found.is_err(), "{:?} was not found", Fault::$fault);
+        }
+    };
+}
+
+caught_by!(
+    id_outlives_its_window,
+    IdOutlivesItsWindow,
+    behaviour::an_id_whose_window_is_over_does_not_count_while_it_waits_to_be_forgotten
+);
+caught_by!(
+    floor_stands_still,
+    FloorStandsStill,
+    behaviour::settled_messages_of_a_stream_leave_nothing_behind
+);
