@@ -32,6 +32,7 @@ def until(what, is_so):
     end = time.monotonic() + PATIENCE
     while not (found := is_so()):
         assert time.monotonic() < end, f"it never came to: {what}"
+        # sleep: between two looks at the condition, with a deadline.
         time.sleep(0.005)
     return found
 

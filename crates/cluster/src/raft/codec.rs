@@ -14,7 +14,7 @@ use openraft::vote::{RaftLeaderId as _, RaftVote as _};
 use openraft::{EntryPayload, alias};
 use swarmmq_protocol::codec::{DecodeError, Reader, put_list, put_option, put_short_bytes};
 
-use super::types::{Commands, Entry, LogId, Membership, StoredMembership, Types, Vote};
+use super::type_config::{Commands, Entry, LogId, Membership, StoredMembership, Types, Vote};
 
 /// A leader's first entry, without commands.
 const BLANK: u8 = 0xf0;

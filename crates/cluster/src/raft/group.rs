@@ -18,7 +18,7 @@ use super::codec;
 use super::log_store::LogStore;
 use super::network::NoLinks;
 use super::state_machine::StateMachine;
-use super::types::{Callback, Commands, ReplicaId, Types};
+use super::type_config::{Callback, Commands, ReplicaId, Types};
 use crate::consensus::{Committed, Consensus, Done, Leadership, ProposeError, SharedMachine};
 use crate::runtime::Runtime;
 

@@ -10,7 +10,7 @@ use swarmmq_journal::{GroupId, Journal, JournalError, MetaKey};
 use tokio::sync::oneshot;
 
 use super::codec;
-use super::types::{Entry, LogId, Types, Vote};
+use super::type_config::{Entry, LogId, Types, Vote};
 
 /// Under which key of the group's small values the vote stands.
 const VOTE: MetaKey = MetaKey(1);

@@ -16,7 +16,7 @@ mod group;
 mod log_store;
 mod network;
 mod state_machine;
-mod types;
+mod type_config;
 
 pub use group::GroupError;
 pub(crate) use group::{Group, GroupOptions};

@@ -13,7 +13,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
 
-use super::types::{ReplicaId, Types, Vote};
+use super::type_config::{ReplicaId, Types, Vote};
 
 /// Makes links to replicas.
 pub(super) struct NoLinks;

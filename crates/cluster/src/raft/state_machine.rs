@@ -13,7 +13,7 @@ use swarmmq_broker::Applied;
 use swarmmq_journal::{GroupId, Journal, SnapshotError};
 
 use super::codec;
-use super::types::{Commands, LogId, SnapshotMeta, StoredMembership, Types};
+use super::type_config::{Commands, LogId, SnapshotMeta, StoredMembership, Types};
 use crate::consensus::SharedMachine;
 use crate::runtime::Runtime;
 

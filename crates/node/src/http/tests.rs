@@ -331,6 +331,7 @@ async fn connections_beyond_the_limit_wait() {
         let stream = server.connect().await;
         exchange(stream, "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     });
+    // sleep: shows that something does not happen; a run that is too slow passes, and never fails.
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!second.is_finished(), "answered beside the first");
     assert_eq!(connections().await, Some(1.0));

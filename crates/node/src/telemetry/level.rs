@@ -61,6 +61,10 @@ pub(crate) fn parse(text: &str) -> Result<EnvFilter, LevelError> {
         }
         directives.push(if module.is_empty() { level } else { format!("{module}={level}") });
     }
+    // What consensus says of its ordinary work would drown what the node says.
+    if !directives.iter().any(|directive| directive.starts_with("openraft")) {
+        directives.push("openraft=warn".to_owned());
+    }
     EnvFilter::builder().parse(directives.join(",")).map_err(|_| LevelError::Module { word: text.to_owned() })
 }
 

@@ -124,6 +124,7 @@ async fn a_peer_with_too_much_under_way_is_not_read() {
     let mut before = usize::MAX;
     while before != sent.load(Ordering::Relaxed) {
         before = sent.load(Ordering::Relaxed);
+        // sleep: until nothing more goes out; a stall that is mistaken for that only ends the wait early.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     assert!(before < PUTS, "all 60 MB were read from a peer that may have ten requests under way");

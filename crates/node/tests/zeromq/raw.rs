@@ -62,6 +62,7 @@ impl Endpoint {
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let wait = async {
         while !is_so() {
+            // sleep: between two looks at the condition, with a deadline.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
