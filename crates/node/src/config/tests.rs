@@ -413,6 +413,26 @@ proptest::proptest! {
     }
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(500))]
+
+    #[test]
+    fn a_good_file_that_was_damaged_is_ok_or_an_error(
+        edits in proptest::collection::vec((proptest::num::usize::ANY, 0..3_usize, proptest::num::u8::ANY), 1..8),
+    ) {
+        let mut bytes = include_bytes!("../../../../configs/secured.yaml").to_vec();
+        for (at, what, byte) in edits {
+            let at = at % bytes.len();
+            match what {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        said(&String::from_utf8_lossy(&bytes));
+    }
+}
+
 const WORDS: &[&str] = &[
     "\n",
     "\n  ",
