@@ -73,11 +73,12 @@ fn zeromq(config: &Config, findings: &mut Findings) {
         let null = endpoint.mechanisms.contains(&Mechanism::Null);
         let readable = null || endpoint.mechanisms.contains(&Mechanism::Plain);
         if null && !security.allow_unauthenticated {
-            let text = format!("{bind} is reached from other machines: use curve, {UNAUTHENTICATED}");
+            let text =
+                format!("{bind} is reached from other machines: use the native protocol, {UNAUTHENTICATED}");
             findings.add(&path, ProblemKind::Conflict(text));
         }
         if readable && !security.allow_plaintext {
-            let text = format!("{bind} is reached from other machines: use curve alone, {PLAINTEXT}");
+            let text = format!("{bind} is reached from other machines: use the native protocol, {PLAINTEXT}");
             findings.add(&path, ProblemKind::Conflict(text));
         }
     }

@@ -32,6 +32,7 @@ mod scalar;
 mod security;
 mod telemetry;
 mod tree;
+mod unused;
 mod validation;
 mod zeromq;
 
@@ -53,6 +54,8 @@ pub use security::{Action, ApiKeyConfig, Pattern, PermissionConfig, SecurityConf
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use zeromq::{EndpointConfig, EndpointKind, Mechanism, ZeromqConfig};
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod documentation;
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl Config {
         limits(self, &mut findings);
         destinations(self, &mut findings);
         for (index, endpoint) in self.zeromq.endpoints.iter().enumerate() {
-            self::endpoint(self, endpoint, &format!("zeromq.endpoints[{index}]"), &mut findings);
+            self::endpoint(endpoint, &format!("zeromq.endpoints[{index}]"), &mut findings);
         }
         endpoints(self, &mut findings);
         security(self, &mut findings);
@@ -235,7 +235,7 @@ fn destinations(config: &Config, findings: &mut Findings) {
     }
 }
 
-fn endpoint(config: &Config, endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
+fn endpoint(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
     let at = |key: &str| format!("{path}.{key}");
     if endpoint.name.is_none() {
         findings.missing(path, "name", "metrics and logs call the endpoint by it, as `name: durable`");
@@ -271,34 +271,20 @@ fn endpoint(config: &Config, endpoint: &EndpointConfig, path: &str, findings: &m
     if !endpoint.heartbeat_interval.is_zero() && endpoint.heartbeat_timeout <= endpoint.heartbeat_interval {
         findings.conflict(at("heartbeat_timeout"), "it must be longer than heartbeat_interval");
     }
-    mechanisms(config, endpoint, path, findings);
+    mechanisms(endpoint, path, findings);
 }
 
-fn mechanisms(config: &Config, endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
-    let path = |key: &str| format!("{path}.{key}");
-    let users = &config.security.users;
+fn mechanisms(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
+    let path = format!("{path}.mechanisms");
     if endpoint.mechanisms.is_empty() {
-        findings.conflict(path("mechanisms"), "without a mechanism nobody can connect: null, plain or curve");
+        findings.conflict(&path, "without a mechanism nobody can connect: [null]");
     }
-    if endpoint.mechanisms.contains(&Mechanism::Plain)
-        && !users.iter().any(|user| user.password_sha256.is_some())
-    {
-        findings.conflict(path("mechanisms"), "plain needs a user with password_sha256 in security.users");
-    }
-    if endpoint.mechanisms.contains(&Mechanism::Curve) {
-        if !users.iter().any(|user| user.curve_public_key.is_some()) && !config.security.allow_unauthenticated
-        {
-            findings.conflict(
-                path("mechanisms"),
-                "curve needs a user with curve_public_key in security.users, or security.ALLOW_UNAUTHENTICATED for any key",
-            );
-        }
-        if endpoint.curve_secret_key_file.is_none() {
-            findings.add(
-                path("curve_secret_key_file"),
-                ProblemKind::Missing { key: "curve_secret_key_file", why: "curve needs the server's key" },
-            );
-        }
+    if endpoint.mechanisms.iter().any(|one| *one != Mechanism::Null) {
+        findings.conflict(
+            &path,
+            "this version speaks null alone on ZeroMQ endpoints; plain and curve come later. The native protocol has \
+             TLS and authentication",
+        );
     }
 }
 

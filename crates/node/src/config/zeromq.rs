@@ -59,8 +59,8 @@ pub struct EndpointConfig {
     pub bind: Option<Bind>,
     /// The destination that an `ingest` endpoint stores into. Required there, not allowed elsewhere.
     pub queue: Option<DestinationName>,
-    /// The mechanisms a peer may use. Default `[null]` on loopback. Off loopback `null` needs
-    /// `security.ALLOW_UNAUTHENTICATED`, and `plain` also `security.ALLOW_PLAINTEXT`.
+    /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
+    /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
     pub mechanisms: Vec<Mechanism>,
     /// File with the server's CURVE secret key in 40 characters of Z85. Required with `curve`. Default none.
     pub curve_secret_key_file: Option<PathBuf>,
