@@ -27,7 +27,7 @@ pub(crate) enum Origin {
     /// A session.
     Peer(Waiting),
     /// A session, for a settlement of which some receipts were decided before.
-    Settlement(Waiting, SettlePlan),
+    Settlement(Waiting, Box<SettlePlan>),
     /// A task of this node.
     Task(oneshot::Sender<Result<(u64, Outcome), ErrorReply>>),
     /// Nobody.

@@ -80,7 +80,7 @@ impl Shard {
             Ok(mut plan) => match plan.command.take() {
                 Some(command) => {
                     let bytes = SMALL_COMMAND_BYTES + settle.receipts.len() * RECEIPT_BYTES;
-                    self.propose(command, bytes, Origin::Settlement(waiting, plan));
+                    self.propose(command, bytes, Origin::Settlement(waiting, Box::new(plan)));
                 }
                 None => waiting.answer(Response::Settled(plan.complete(0, &Outcome::Done))),
             },

@@ -9,6 +9,8 @@
 //!
 //! A port is bound before anything is read, so that a port in use is found at once, and listened on
 //! when there is something behind it, so that a client waits for nothing.
+#![allow(clippy::result_large_err, reason = "a node starts once, and its errors hold what an operator needs")]
+
 mod directory;
 mod endpoints;
 mod error;
