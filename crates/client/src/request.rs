@@ -52,8 +52,9 @@ impl Client {
         let result = tokio::select! {
             result = attempts.run(&request) => result,
             () = tokio::time::sleep_until(deadline) => {
+                // Why there is no connection says more than how the last one ended.
                 let trouble = self.shared.router.home().trouble();
-                let last = attempts.last.take().or(trouble).map(Box::new);
+                let last = trouble.or(attempts.last.take()).map(Box::new);
                 Err(Error::TimedOut { operation: "the request", limit, last })
             }
             () = self.shared.closing.cancelled() => Err(Error::Closed),

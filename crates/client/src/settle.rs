@@ -446,12 +446,14 @@ impl Drop for Settler {
     }
 }
 
-/// Looks after the time of a settler. It is kept alive only while something waits.
+/// Looks after the time of a settler, and keeps it for as long as something waits in it.
 async fn drive(settler: Weak<Settler>, wake: Arc<Notify>, closing: CancellationToken) {
+    let mut kept = None;
     loop {
-        let Some(kept) = settler.upgrade() else { return };
-        let next = kept.handle_time();
-        let kept = next.is_some().then_some(kept);
+        // Taken from the last turn first: it may be the only one who still has it.
+        let Some(current) = kept.take().or_else(|| settler.upgrade()) else { return };
+        let next = current.handle_time();
+        kept = next.is_some().then_some(current);
         let sleep = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
@@ -468,6 +470,5 @@ async fn drive(settler: Weak<Settler>, wake: Arc<Notify>, closing: CancellationT
             () = wake.notified() => {}
             () = sleep => {}
         }
-        drop(kept);
     }
 }

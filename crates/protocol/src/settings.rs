@@ -210,6 +210,10 @@ impl Decode for Position {
         let tag = reader.u8("position")?;
         let value = reader.u64("position value")?;
         match tag {
+            1 | 2 if value != 0 => Err(DecodeError::Invalid {
+                field: "position value",
+                reason: "the earliest and the latest position have none: it must be 0".into(),
+            }),
             1 => Ok(Self::Earliest),
             2 => Ok(Self::Latest),
             3 => Ok(Self::Sequence(value)),

@@ -100,8 +100,8 @@ impl ConsumerBuilder {
         match tokio::time::timeout(limit, consumer.core.subscribed()).await {
             Ok(result) => result.map(|()| consumer),
             Err(_) => {
-                let trouble = || consumer.client.shared.router.home().trouble();
-                let last = consumer.core.last_error().or_else(trouble).map(Box::new);
+                let trouble = consumer.client.shared.router.home().trouble();
+                let last = trouble.or_else(|| consumer.core.last_error()).map(Box::new);
                 Err(Error::TimedOut { operation: "the subscription", limit, last })
             }
         }

@@ -332,7 +332,7 @@ impl Core {
             let is_retryable = reply.code.is_retryable();
             let error = Error::Refused(reply);
             state.last = Some(error.clone());
-            state.granted = 0;
+            state.lose_leases();
             state.phase = match state.phase {
                 Phase::Leaving(_) | Phase::Left | Phase::Over => Phase::Over,
                 _ if is_retryable => {
@@ -353,7 +353,7 @@ impl Core {
     fn handle_lost(self: &Arc<Self>, error: Error) {
         self.update(|state| {
             state.last = Some(error);
-            state.granted = 0;
+            state.lose_leases();
             state.phase = match state.phase {
                 Phase::Leaving(_) | Phase::Left | Phase::Over => Phase::Over,
                 Phase::Subscribing(_) | Phase::Subscribed(_) => Phase::Paused(Instant::now()),
@@ -371,6 +371,15 @@ impl Core {
 }
 
 impl State {
+    /// The subscription is over: what was not given to the application yet is ready for others now, and
+    /// comes again.
+    fn lose_leases(&mut self) {
+        self.granted = 0;
+        for Buffered { delivery, .. } in self.buffer.drain(..) {
+            self.leased.remove(&delivery.receipt);
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }

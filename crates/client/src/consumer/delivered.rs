@@ -123,6 +123,13 @@ impl Delivered {
         self.settler.settle_later(self.receipt, Verdict::Ack, hold);
     }
 
+    /// It could not be done now, and nobody waits for the node to know. As [`Self::ack_later`].
+    pub fn nack_later(mut self, delay: Duration) {
+        let hold = self.hold.take();
+        let verdict = Verdict::Nack { delay_ms: milliseconds(delay) };
+        self.settler.settle_later(self.receipt, verdict, hold);
+    }
+
     fn settle(mut self, verdict: Verdict) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let hold = self.hold.take();
         answer(self.settler.settle(self.receipt, verdict, hold))

@@ -38,8 +38,9 @@ use crate::settle::Settler;
 /// again, to whichever consumer of the group. A message can so come more than once; its
 /// [`Delivered::attempt`] says how often.
 ///
-/// When the connection is lost the consumer subscribes again. Messages that it holds stay leased to
-/// it, and their receipts good, for as long as their leases last.
+/// When the connection is lost the node gives the consumer's messages to others, and the consumer
+/// subscribes again. What it had buffered it lets go. What the application holds it may still settle:
+/// the node accepts that unless the message was leased again by then.
 ///
 /// Dropping the consumer unsubscribes: what it holds and has not settled becomes ready for others.
 #[derive(Debug)]

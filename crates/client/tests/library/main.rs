@@ -1,12 +1,20 @@
 //! The library against a node made for tests, which speaks real frames over real TCP and misbehaves as
 //! it is told.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "in a test program a broken expectation is a failure"
+)]
+
 mod admin;
 mod connection;
 mod consumer;
 mod encryption;
 mod node;
 mod producer;
+mod specification;
 mod tls;
 
 use std::future::Future;

@@ -2,7 +2,6 @@
 //! misbehave by.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -11,7 +10,7 @@ use swarmmq_protocol::native::{Credential, Frame, VERSION, Welcome, decode_frame
 use swarmmq_protocol::{ErrorCode, ErrorReply, Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 pub(crate) use self::world::World;
 
@@ -31,10 +30,10 @@ pub(crate) enum Action {
     Cut,
     /// Does nothing and says nothing.
     Ignore,
-    /// Does it and says nothing.
-    ServeAndIgnore,
     /// Does it and answers twice.
     ServeTwice,
+    /// Answers with something that answers another request.
+    Misfit,
     /// Reads nothing any more.
     StopReading,
 }
@@ -82,7 +81,6 @@ struct Inner {
     script: Mutex<Option<Script>>,
     cut: watch::Sender<u64>,
     counts: watch::Sender<Counts>,
-    is_mute: AtomicBool,
 }
 
 /// What a node has seen.
@@ -98,6 +96,7 @@ pub(crate) struct Counts {
     pub(crate) unsubscribes: u64,
     pub(crate) pings: u64,
     pub(crate) credits: u64,
+    pub(crate) goodbyes: u64,
     /// Most requests of one connection that were not answered.
     pub(crate) in_flight: u64,
 }
@@ -110,6 +109,16 @@ impl Node {
 
     pub(crate) async fn start_with(world: Arc<World>, manners: Manners) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, world, manners)
+    }
+
+    /// A node where another was before.
+    pub(crate) async fn start_on(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        Self::serve(listener, World::new(), Manners::default())
+    }
+
+    fn serve(listener: TcpListener, world: Arc<World>, manners: Manners) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let inner = Arc::new(Inner {
             world,
@@ -117,7 +126,6 @@ impl Node {
             script: Mutex::new(None),
             cut: watch::Sender::new(0),
             counts: watch::Sender::default(),
-            is_mute: AtomicBool::new(false),
         });
         let task = tokio::spawn(accept(listener, inner.clone()));
         Self { address, inner, task }
@@ -153,9 +161,9 @@ impl Node {
         self.inner.cut.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Answers and delivers nothing any more, on any connection there is; frames are still read.
-    pub(crate) fn fall_silent(&self, silent: bool) {
-        self.inner.is_mute.store(silent, Ordering::SeqCst);
+    /// Ends all subscriptions there are.
+    pub(crate) fn end_subscriptions(&self, code: ErrorCode) {
+        self.inner.world.end_subscriptions(code);
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -243,12 +251,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if manners.is_half_open {
             return std::future::pending().await;
         }
-        let changed = self.inner.world.changed.clone();
+        let mut changed = self.inner.world.changed.subscribe();
         while !manners.hangs_up {
             let stop = self.handle_frames();
-            if !self.inner.is_mute.load(Ordering::SeqCst) {
-                self.subscriptions.deliver(&mut self.write);
-            }
+            self.subscriptions.deliver(&mut self.write);
             if self.stream.write_all_buf(&mut self.write).await.is_err() || self.stream.flush().await.is_err()
             {
                 return;
@@ -260,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             tokio::select! {
                 read = self.stream.read_buf(&mut self.read) => if !matches!(read, Ok(1..)) { return },
-                () = wait(&changed) => {}
+                _ = changed.changed() => {}
             }
         }
     }
@@ -324,7 +330,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.say(correlation, &Frame::Pong);
                 }
                 Frame::Pong => {}
-                Frame::Goodbye(_) => return Some(Action::Cut),
+                Frame::Goodbye(_) => {
+                    self.inner.count(|counts| counts.goodbyes += 1);
+                    return Some(Action::Cut);
+                }
                 other => panic!("a client sent {other:?}"),
             }
         }
@@ -353,7 +362,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         });
         let response = match &action {
             Action::Refuse(reply) => Response::Error(reply.clone()),
-            Action::Cut | Action::Ignore | Action::StopReading => Response::Subscribed,
+            Action::Cut | Action::Ignore | Action::StopReading | Action::Misfit => {
+                Response::Done { index: 9 }
+            }
             _ => match request {
                 Request::Subscribe(subscribe) => self.subscriptions.subscribe(correlation, subscribe),
                 Request::Unsubscribe { subscription } => self.subscriptions.unsubscribe(subscription),
@@ -361,12 +372,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             },
         };
         match action {
-            Action::Serve | Action::Refuse(_) => self.answer(correlation, response),
+            Action::Serve | Action::Refuse(_) | Action::Misfit => self.answer(correlation, response),
             Action::ServeTwice => {
                 self.answer(correlation, response.clone());
                 self.answer(correlation, response);
             }
-            Action::Ignore | Action::ServeAndIgnore => {}
+            Action::Ignore => {}
             Action::ServeAndCut | Action::Cut | Action::StopReading => return Some(action),
         }
         None
@@ -378,12 +389,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn say(&mut self, correlation: u64, frame: &Frame) {
-        if !self.inner.is_mute.load(Ordering::SeqCst) {
-            encode_frame(correlation, frame, &mut self.write);
-        }
+        encode_frame(correlation, frame, &mut self.write);
     }
-}
-
-async fn wait(changed: &Notify) {
-    changed.notified().await;
 }

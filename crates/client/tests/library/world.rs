@@ -15,21 +15,25 @@ use swarmmq_protocol::settings::DestinationSettings;
 use swarmmq_protocol::{
     DestinationName, ErrorCode, ErrorReply, Message, ProducerId, Receipt, Request, Response, Sequence,
 };
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 #[derive(Default)]
 pub(crate) struct World {
     state: Mutex<State>,
     /// Something may be deliverable.
-    pub(crate) changed: Arc<Notify>,
+    pub(crate) changed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct State {
     logs: BTreeMap<DestinationName, Log>,
     tokens: u64,
+    /// Deliver so much more than there is credit for.
+    generosity: u32,
     /// Refuse each message beyond this many in a log.
     messages_max: Option<usize>,
+    /// How often all subscriptions were ended, and why the last time.
+    ended: (u64, Option<ErrorCode>),
     most_leased: usize,
 }
 
@@ -57,8 +61,7 @@ impl World {
     }
 
     fn wake(&self) {
-        self.changed.notify_waiters();
-        self.changed.notify_one();
+        self.changed.send_modify(|changes| *changes += 1);
     }
 
     pub(crate) fn messages(&self, name: &DestinationName) -> Vec<Message> {
@@ -82,6 +85,19 @@ impl World {
         self.state.lock().messages_max = messages;
     }
 
+    /// Nodes deliver so many messages beyond the credit they were given.
+    pub(crate) fn be_generous(&self, messages: u32) {
+        self.state.lock().generosity = messages;
+    }
+
+    pub(crate) fn end_subscriptions(&self, code: ErrorCode) {
+        {
+            let mut state = self.state.lock();
+            state.ended = (state.ended.0 + 1, Some(code));
+        }
+        self.wake();
+    }
+
     /// Forgets all producers, as after the time for which they are remembered.
     pub(crate) fn forget_producers(&self) {
         self.state.lock().logs.values_mut().for_each(|log| log.sessions.clear());
@@ -98,6 +114,20 @@ impl World {
             log.ready.extend(leased.keys());
         }
         self.wake();
+    }
+
+    /// Waits until the log of `name` fulfils `condition`.
+    pub(crate) async fn until<T>(&self, what: &str, mut condition: impl FnMut(&Self) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        crate::soon(what, async {
+            loop {
+                if let Some(value) = condition(self) {
+                    return value;
+                }
+                changed.changed().await.unwrap();
+            }
+        })
+        .await
     }
 
     pub(crate) fn settled(&self, name: &DestinationName) -> BTreeMap<u64, Verdict> {
@@ -261,6 +291,8 @@ impl State {
             }
             match log.leased.get(&sequence) {
                 Some(token) if *token == receipt.token => {}
+                // Its lease has ended and nobody has another.
+                None if log.ready.contains(&sequence) && settle.verdict == Verdict::Ack => {}
                 _ if sequence == 0 || sequence > log.messages.len() as u64 => return SettleOutcome::Unknown,
                 _ => return SettleOutcome::Stale,
             }
@@ -272,6 +304,7 @@ impl State {
                 }
                 verdict => {
                     log.leased.remove(&sequence);
+                    log.ready.remove(&sequence);
                     log.settled.insert(sequence, verdict.clone());
                 }
             }
@@ -291,6 +324,8 @@ pub(crate) struct Subscriptions {
 struct One {
     destination: DestinationName,
     credit: u32,
+    /// Ends before it.
+    ended: u64,
     /// Receipts delivered under it.
     delivered: Vec<Receipt>,
 }
@@ -305,14 +340,24 @@ impl Subscriptions {
             return unknown();
         }
         let Subscribe { destination, credit, .. } = subscribe;
-        self.all.insert(id, One { destination, credit, delivered: Vec::new() });
+        let (credit, ended) = {
+            let state = self.world.state.lock();
+            (credit + state.generosity, state.ended.0)
+        };
+        self.all.insert(id, One { destination, credit, ended, delivered: Vec::new() });
         Response::Subscribed
     }
 
     pub(crate) fn unsubscribe(&mut self, id: u64) -> Response {
+        self.release(id);
+        Response::Done { index: 0 }
+    }
+
+    /// What was delivered under a subscription and is not settled is ready for others.
+    fn release(&mut self, id: u64) {
         if let Some(one) = self.all.remove(&id) {
             let mut state = self.world.state.lock();
-            let log = state.logs.get_mut(&one.destination).unwrap();
+            let Some(log) = state.logs.get_mut(&one.destination) else { return };
             for receipt in one.delivered {
                 if log.leased.get(&receipt.sequence.0) == Some(&receipt.token) {
                     log.leased.remove(&receipt.sequence.0);
@@ -321,7 +366,6 @@ impl Subscriptions {
             }
         }
         self.world.wake();
-        Response::Done { index: 0 }
     }
 
     pub(crate) fn add_credit(&mut self, id: u64, credit: u32) {
@@ -331,16 +375,26 @@ impl Subscriptions {
     }
 
     pub(crate) fn deliver(&mut self, out: &mut BytesMut) {
+        let (ends, code) = self.world.state.lock().ended;
+        for (id, _) in self.all.extract_if(.., |_, one| one.ended < ends) {
+            let why = ErrorReply::new(code.unwrap(), "as the script says");
+            encode_frame(id, &Frame::Ended(why), out);
+        }
         for (id, one) in &mut self.all {
-            let Some(deliveries) = self.world.state.lock().lease(&one.destination, one.credit.min(100))
-            else {
-                continue;
-            };
-            if !deliveries.is_empty() {
+            while one.credit > 0 {
+                let leased = self.world.state.lock().lease(&one.destination, one.credit.min(100));
+                let Some(deliveries) = leased.filter(|deliveries| !deliveries.is_empty()) else { break };
                 one.credit -= u32::try_from(deliveries.len()).unwrap();
                 one.delivered.extend(deliveries.iter().map(|delivery| delivery.receipt));
                 encode_frame(*id, &Frame::Delivery(deliveries), out);
             }
         }
+    }
+}
+
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        let ids: Vec<_> = self.all.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.release(id));
     }
 }

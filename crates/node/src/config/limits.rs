@@ -14,7 +14,7 @@ pub struct LimitsConfig {
     /// Most native connections that have not finished their handshake. Default 1,024. Each may
     /// send 4 KiB until then.
     pub max_handshakes: u32,
-    /// A handshake that takes longer, TLS included, is closed. Default 10 s.
+    /// A handshake that takes longer, TLS included, is closed. Default 5 s.
     pub handshake_timeout: Duration,
     /// A native connection that is silent so long is closed; clients are told, and ping. Default 60 s.
     pub idle_timeout: Duration,
@@ -46,7 +46,7 @@ impl Default for LimitsConfig {
         Self {
             max_connections: 10_000,
             max_handshakes: 1_024,
-            handshake_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             max_requests_in_flight: 4_096,
             max_subscriptions: 1_024,

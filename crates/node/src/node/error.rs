@@ -54,7 +54,7 @@ pub enum StartError {
         /// Where it is.
         path: std::path::PathBuf,
         /// Why not.
-        error: OpenError,
+        error: Box<OpenError>,
     },
     /// The journal's thread cannot be started.
     #[error("the journal's thread cannot be started: {0}")]

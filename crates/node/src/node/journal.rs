@@ -24,7 +24,7 @@ impl Open {
         key: Option<&config::MasterKey>,
         fatal: FatalHook,
     ) -> Result<Self, StartError> {
-        let failed = |error| StartError::Journal { path: path.to_owned(), error };
+        let failed = |error| StartError::Journal { path: path.to_owned(), error: Box::new(error) };
         let disk = FileDisk::new(path).map_err(|error| {
             failed(swarmmq_journal::OpenError::Io {
                 operation: "making",

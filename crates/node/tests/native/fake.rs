@@ -10,6 +10,7 @@ use swarmmq_node::config::{Config, parse};
 use swarmmq_node::native::{Greeting, Listener, NativeOptions, Phase, Shared, serve};
 use swarmmq_node::security::{Gate, Tls};
 use swarmmq_node::shards::{Shards, Tie};
+use swarmmq_node::telemetry::metrics::Metrics;
 use swarmmq_protocol::Request;
 use swarmmq_protocol::response::Response;
 use tokio::io::DuplexStream;
@@ -162,7 +163,8 @@ impl Node {
     ) -> Self {
         let greeting = Greeting { node: "node-1".into(), cluster: "test".into() };
         let gate = Arc::new(Gate::new(config.security.clone()));
-        let shared = Shared::new(options, greeting, Arc::new(shards.clone()), gate.clone(), tls);
+        let shared =
+            Shared::new(options, greeting, Arc::new(shards.clone()), gate.clone(), tls, Metrics::new(0));
         Self { shared, shards, gate }
     }
 
@@ -184,6 +186,7 @@ impl Node {
     /// Listens on a free port of loopback.
     pub(crate) fn listen(&self) -> SocketAddr {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listener.listen().unwrap();
         let address = listener.address();
         tokio::spawn(listener.run(self.shared.clone()));
         address

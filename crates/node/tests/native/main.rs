@@ -1,9 +1,7 @@
 //! The native listener and its sessions, with shards whose answers the tests decide.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "some helpers wait for their tests")]
 
 mod fake;
-mod flood;
 mod handshake;
 mod ordering;
 mod peer;
