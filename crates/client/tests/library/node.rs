@@ -252,7 +252,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return std::future::pending().await;
         }
         let mut changed = self.inner.world.changed.subscribe();
-        while !manners.hangs_up {
+        if manners.hangs_up {
+            return;
+        }
+        loop {
             let stop = self.handle_frames();
             self.subscriptions.deliver(&mut self.write);
             if self.stream.write_all_buf(&mut self.write).await.is_err() || self.stream.flush().await.is_err()

@@ -134,7 +134,7 @@ fn the_limits_in_the_specification_are_those_of_the_code() {
         let digits = number.to_string();
         let mut out = String::new();
         for (place, digit) in digits.chars().enumerate() {
-            if place > 0 && (digits.len() - place) % 3 == 0 {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
                 out.push(',');
             }
             out.push(digit);
