@@ -68,7 +68,7 @@ pub(crate) enum Verb {
 impl Verb {
     pub(crate) fn run(self, console: Console) -> Result<(), Failure> {
         match self {
-            // It looks after signals itself: the first asks, the second ends.
+            // A node listens for signals itself, once it serves; before that they end it as they end any program.
             Self::Node(verb) => block_on(verb.run(console)),
             Self::Produce(verb) => serve(|signals| verb.run(console, signals)),
             Self::Consume(verb) => serve(|signals| verb.run(console, signals)),

@@ -85,7 +85,7 @@ pub(super) fn destination_facts(info: &DestinationInfo) -> Table {
     facts.fact("shard", info.shard.to_string());
     facts.fact("messages", show_count(info.messages));
     facts.fact("size", show_bytes(info.bytes));
-    facts.fact("sequences", format!("{} to {}", info.first, info.last));
+    facts.fact("sequences", sequences(info));
     facts.fact("oldest", age(info.messages, info.oldest_age_ms));
     facts.fact("dropped", show_count(info.dropped));
     facts.fact("expired", show_count(info.expired));
@@ -102,6 +102,13 @@ pub(super) fn destination_facts(info: &DestinationInfo) -> Table {
         facts.fact("last-per-key", settings.last_per_key.to_string());
     }
     facts
+}
+
+fn sequences(info: &DestinationInfo) -> String {
+    if info.first > info.last {
+        return format!("none, the next is {}", info.last.saturating_add(1));
+    }
+    format!("{} to {}", info.first, info.last)
 }
 
 fn limit(value: u64, show: fn(u64) -> String) -> String {

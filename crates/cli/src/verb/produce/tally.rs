@@ -148,7 +148,7 @@ impl Tally {
             duplicates => format!("{sentence}; {} were there before", show_count(duplicates)),
         };
         if failure.is_none() || stored > 0 {
-            console.note(sentence);
+            console.summary(sentence)?;
         }
         match failure {
             Some(failure) if refused > 1 => {
