@@ -374,7 +374,9 @@ mod tests {
         println!(
             "{task} bytes for the task, and then {handshake} for the handshake or {session} for the session"
         );
-        assert!(task + handshake <= 2048, "{task} and {handshake} for a connection that says nothing");
-        assert!(task + session <= 2560, "{task} and {session} for a session that is idle");
+        // What a future weighs also depends on the features tokio is built with; the promise is a page.
+        const PAGE_BYTES: usize = 4096;
+        assert!(task + handshake < PAGE_BYTES, "{task} and {handshake} for a connection that says nothing");
+        assert!(task + session < PAGE_BYTES, "{task} and {session} for a session that is idle");
     }
 }
