@@ -11,7 +11,7 @@
 //! can own it.
 //!
 //! A session is one task that reads, writes and keeps time: its halves share no lock but that of the
-//! [`outbox`], and end together. What bounds it:
+//! `outbox`, and end together. What bounds it:
 //!
 //! | what | bound | when it is reached |
 //! |---|---|---|

@@ -14,6 +14,7 @@ use crate::peer::{Client, delivery, encoded, pull, put, subscribe};
 
 /// Lets everything that can happen happen, in paused time.
 async fn settle() {
+    // sleep: shows that nothing more happens; a run that is too slow passes, and never fails.
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 

@@ -21,6 +21,7 @@ async fn what_is_under_way_is_answered_and_nothing_new_is_taken_on() {
     client.request(1, put(100)).await;
     let submitted = node.shards.submitted(1).await.remove(0);
     node.stop();
+    // sleep: the runtime's clock is paused, so no time passes.
     tokio::time::sleep(Duration::from_secs(3)).await;
     client.request(2, put(100)).await;
     assert_eq!(client.error(2).await.code, ErrorCode::ShuttingDown);

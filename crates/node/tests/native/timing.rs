@@ -48,6 +48,7 @@ async fn a_connection_that_sends_is_not_pinged() {
     for number in 0..50 {
         client.send(number, Frame::Ping).await;
         assert_eq!(client.receive().await, Some((number, Frame::Pong)));
+        // sleep: the runtime's clock is paused, so no time passes.
         sleep(Duration::from_secs(14)).await;
     }
 }
@@ -66,6 +67,7 @@ async fn a_peer_that_takes_nothing_off_us_is_closed() {
     while node.shared.counters().ended_total("stalled") == 0 {
         number += 1;
         let _full = timeout(Duration::from_secs(5), client.send(number, Frame::Pong)).await;
+        // sleep: the runtime's clock is paused, so no time passes.
         sleep(Duration::from_secs(1)).await;
         assert!(start.elapsed() < Duration::from_secs(200), "it is never closed");
     }
@@ -83,6 +85,7 @@ async fn a_slow_peer_that_takes_a_little_stays() {
     one.peer.deliver(1, vec![delivery(1, 30_000)]);
     let mut read = 0;
     while read < 30_000 {
+        // sleep: the runtime's clock is paused, so no time passes.
         sleep(Duration::from_secs(20)).await;
         client.send(7, Frame::Pong).await;
         let mut some = [0; 1024];
@@ -123,6 +126,7 @@ async fn a_pull_may_wait_as_long_as_it_asks_to() {
     let Request::Pull(pull) = pull() else { unreachable!() };
     client.request(1, Request::Pull(Pull { wait_ms: 120_000, ..pull })).await;
     let submitted = node.shards.submitted(1).await.remove(0);
+    // sleep: the runtime's clock is paused, so no time passes.
     sleep(Duration::from_secs(130)).await;
     submitted.peer.reply(1, Response::Messages(Vec::new()));
     assert_eq!(client.reply().await, (1, Response::Messages(Vec::new())));
