@@ -1,5 +1,5 @@
 //! The native protocol's frames: read back as written, never a panic, and the same bytes for ever.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "in a test program a broken expectation is a failure"
