@@ -103,6 +103,13 @@ impl Shard {
         let was_full = group.is_full();
         let mut wake = false;
         for (sequence, _) in SequenceRun::each(runs) {
+            // The lease may be of a consumer that was released: let it be found once more.
+            if let Some(lease) = group.dispatch.as_ref().and_then(|dispatch| dispatch.leases.get(&sequence))
+                && is_expiry
+            {
+                let here = Wakeup { destination: name.clone(), group: group_name.clone() };
+                self.volatile.consumers.entry(lease.consumer).or_default().insert(here);
+            }
             wake |= finish(group, sequence, destination.log.get(sequence), is_expiry, now_ms);
         }
         wake |= was_full && !group.is_full();

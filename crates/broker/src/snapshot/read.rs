@@ -20,7 +20,7 @@ use crate::log::page::PAGE_SEQUENCES;
 use crate::log::{Incoming, Log};
 use crate::outbox::{Letter, Target};
 use crate::shard::Shard;
-use crate::snapshot::{HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
+use crate::snapshot::format::{HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
 
 /// No counter of a sane state comes near this, and arithmetic on it cannot overflow.
 const NUMBER_MAX: u64 = u64::MAX / 4;

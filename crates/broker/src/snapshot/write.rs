@@ -10,7 +10,7 @@ use crate::group::Group;
 use crate::log::{Log, Stored};
 use crate::outbox::Target;
 use crate::shard::Shard;
-use crate::snapshot::{CHUNK_BYTES, HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
+use crate::snapshot::format::{CHUNK_BYTES, HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
 
 struct Chunks {
     done: Vec<Bytes>,

@@ -239,6 +239,17 @@ fn a_consumer_that_goes_away_gives_its_messages_back_at_once_and_they_count() {
 }
 
 #[test]
+fn a_consumer_whose_release_was_abandoned_can_be_released_again() {
+    let mut leader = Leader::with(|_| {}, GroupSettings::default());
+    leader.put("queue", &[Message::new("a")]);
+    leader.lease("queue", 1);
+    let released = leader.shard.release_consumer(7);
+    assert!(leader.shard.release_consumer(7).is_empty());
+    assert!(leader.shard.abandon(leader.now_ms, &released[0]).is_empty(), "the lease is valid again");
+    assert_eq!(leader.shard.release_consumer(7), released);
+}
+
+#[test]
 fn a_purge_is_complete_at_once_and_its_entries_are_released_a_few_at_a_time() {
     let limits = ShardLimits { retire_max: 10, ..ShardLimits::default() };
     let mut leader = Leader::limited(limits, |_| {}, GroupSettings::default());
