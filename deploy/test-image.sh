@@ -17,6 +17,8 @@ scratch=$(mktemp -d)
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 compose+=(-p "$project" -f "$here/compose.yaml")
 export SWARMMQ_IMAGE=$tag
+# Ports of its own, so that a node on this machine is neither disturbed nor taken for the one tested.
+export SWARMMQ_NATIVE_PORT=19001 SWARMMQ_HTTP_PORT=18080 SWARMMQ_DURABLE_PORT=15551 SWARMMQ_INGEST_PORT=15552
 
 fail() {
   echo "FAILED: $*" >&2
@@ -53,6 +55,21 @@ until [[ $(state '{{.State.Health.Status}}') == healthy ]]; do
 done
 [[ $(docker exec "$container" id -u) != 0 ]] || fail "the node runs as root"
 
+client=("$binary" --quiet)
+node=(--node "localhost:$SWARMMQ_NATIVE_PORT" --destination greetings)
+"${client[@]}" produce "${node[@]}" --message "from the host" || fail "cannot put through the published port"
+
+# What was acknowledged is there after the container was made anew on the same volume.
+"${compose[@]}" up --detach --no-build --force-recreate
+container=$("${compose[@]}" ps -q swarmmq)
+deadline=$((SECONDS + 60))
+until "$binary" health --http "localhost:$SWARMMQ_HTTP_PORT" >/dev/null 2>&1; do
+  ((SECONDS < deadline)) || fail "not healthy 60 s after it was made anew"
+  sleep 1
+done
+got=$("${client[@]}" consume "${node[@]}" --count 1)
+[[ $got == *"from the host"* ]] || fail "consumed '$got' and not what was put"
+
 "${compose[@]}" stop
 [[ $(state '{{.State.ExitCode}}') == 0 ]] || fail "the node ended with $(state '{{.State.ExitCode}}') at SIGTERM"
-echo "ok: healthy, not root, ends well at SIGTERM"
+echo "ok: healthy, not root, keeps what it acknowledged, ends well at SIGTERM"

@@ -4,7 +4,7 @@
 //! so only the first lines of a run say much: later ones use again what earlier ones have freed.
 #![allow(clippy::expect_used)]
 
-use swarmmq_broker::{EntryBuilder, LeaseRequest, Shard, ShardLimits};
+use swarmmq_broker::{AutoCreate, EntryBuilder, LeaseRequest, Shard, ShardLimits};
 use swarmmq_protocol::request::{Put, Settle, Verdict};
 use swarmmq_protocol::settings::DestinationSettings;
 use swarmmq_protocol::{DestinationName, EncodedMessage, GroupName, Message, MessageId};
@@ -37,13 +37,14 @@ fn run(what: &str, batch: usize, make: impl Fn(Message, usize) -> Message) {
         .collect();
     let mut shard = Shard::new(0, ShardLimits::default());
     shard.reset_volatile(1);
-    let settings = DestinationSettings::queue();
+    let auto_create = AutoCreate::from(DestinationSettings::queue());
     let mut now_ms = 1_000;
     let entries: Vec<_> = puts
         .iter()
-        .map(|put| {
+        .enumerate()
+        .map(|(nth, put)| {
             let mut entry = EntryBuilder::new(now_ms, shard.token_bound());
-            entry.push_put(put, Some(&settings));
+            entry.push_put(put, (nth == 0).then_some(&auto_create));
             entry.finish()
         })
         .collect();

@@ -12,6 +12,8 @@ use swarmmq_protocol::request::{Put, Verdict};
 use swarmmq_protocol::settings::{DestinationSettings, GroupSettings, Position};
 use swarmmq_protocol::{DestinationName, EncodedMessage, GroupName, ProducerStamp};
 
+use crate::auto_create::AutoCreate;
+
 /// Most destinations that one [`Command::Tick`] names.
 pub const TICK_DESTINATIONS_MAX: usize = 256;
 
@@ -23,8 +25,9 @@ pub enum Command {
     Put {
         /// What to store, and where.
         put: Put,
-        /// With what settings to make the destination where there is none. `None`: it is not made.
-        auto_create: Option<DestinationSettings>,
+        /// With what settings to make the destination where there is none. `None`: it is not made. A leader
+        /// that has the destination leaves this out, so that not every put carries it through the log.
+        auto_create: Option<AutoCreate>,
     },
     /// Settle messages as a consumer said. Made by [`Shard::settle`](crate::Shard::settle).
     Settle {
@@ -54,12 +57,14 @@ pub enum Command {
         /// Which. At most 4,096.
         runs: Vec<SequenceRun>,
     },
-    /// Make a destination, or find it made with the same settings.
+    /// Make a destination, or find it made with the same settings; the group of one that is there stays as it is.
     CreateDestination {
         /// Its name.
         destination: DestinationName,
         /// Its settings.
         settings: DestinationSettings,
+        /// The settings of the one group of a queue; a stream begins without groups and does not use them.
+        group: GroupSettings,
     },
     /// Change a destination's settings; its kind stays.
     UpdateDestination {
@@ -245,10 +250,11 @@ impl Encode for Command {
                 out.put_u8(u8::from(*at_once));
                 encode_runs(out, runs);
             }
-            Self::CreateDestination { destination, settings } => {
+            Self::CreateDestination { destination, settings, group } => {
                 out.put_u8(CREATE_DESTINATION);
                 destination.encode(out);
                 settings.encode(out);
+                group.encode(out);
             }
             Self::UpdateDestination { destination, settings } => {
                 out.put_u8(UPDATE_DESTINATION);
@@ -313,9 +319,9 @@ impl Encode for Command {
 }
 
 /// Appends a [`Command::Put`] without taking the parts over.
-pub(crate) fn encode_put(out: &mut BytesMut, put: &Put, auto_create: Option<&DestinationSettings>) {
+pub(crate) fn encode_put(out: &mut BytesMut, put: &Put, auto_create: Option<&AutoCreate>) {
     out.put_u8(PUT);
-    codec::put_option(out, auto_create, |out, settings| settings.encode(out));
+    codec::put_option(out, auto_create, |out, auto| auto.encode(out));
     put.encode(out);
 }
 
@@ -361,7 +367,7 @@ impl Placed {
 
     /// Reads the put that stands behind its tag, and where its messages are.
     fn decode_put(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let auto_create = reader.option("auto-create", DestinationSettings::decode)?;
+        let auto_create = reader.option("auto-create", AutoCreate::decode)?;
         let destination = DestinationName::decode(reader)?;
         let stamp = reader.option("producer stamp", ProducerStamp::decode)?;
         let expected_last =
@@ -418,6 +424,7 @@ impl Decode for Placed {
             CREATE_DESTINATION => Command::CreateDestination {
                 destination: DestinationName::decode(reader)?,
                 settings: DestinationSettings::decode(reader)?,
+                group: GroupSettings::decode(reader)?,
             },
             UPDATE_DESTINATION => Command::UpdateDestination {
                 destination: DestinationName::decode(reader)?,

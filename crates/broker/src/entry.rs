@@ -10,8 +10,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use swarmmq_protocol::codec::{Decode, DecodeError, Encode, Reader};
 use swarmmq_protocol::request::Put;
-use swarmmq_protocol::settings::DestinationSettings;
 
+use crate::auto_create::AutoCreate;
 use crate::command::{Command, Placed, encode_put};
 
 /// Version of the format that is written, and the only one that is read.
@@ -25,12 +25,13 @@ pub const COMMANDS_MAX: usize = 65_536;
 ///
 /// ```
 /// # use swarmmq_broker::{Command, EntryBuilder, Shard, ShardLimits};
-/// # use swarmmq_protocol::{DestinationName, settings::DestinationSettings};
+/// # use swarmmq_protocol::{DestinationName, settings::{DestinationSettings, GroupSettings}};
 /// let mut shard = Shard::new(0, ShardLimits::default());
 /// let mut entry = EntryBuilder::new(1_700_000_000_000, shard.token_bound());
 /// entry.push(&Command::CreateDestination {
 ///     destination: DestinationName::new("orders").unwrap(),
 ///     settings: DestinationSettings::queue(),
+///     group: GroupSettings::default(),
 /// });
 /// let applied = shard.apply(1, entry.finish()).unwrap();
 /// assert_eq!(applied.outcomes.len(), 1);
@@ -60,7 +61,7 @@ impl EntryBuilder {
     }
 
     /// Adds a [`Command::Put`] from its parts.
-    pub fn push_put(&mut self, put: &Put, auto_create: Option<&DestinationSettings>) {
+    pub fn push_put(&mut self, put: &Put, auto_create: Option<&AutoCreate>) {
         let messages: usize = put.messages.iter().map(|message| message.len() + 4).sum();
         self.bytes.reserve(messages + 512);
         encode_put(&mut self.bytes, put, auto_create);

@@ -54,6 +54,7 @@
 //! meanwhile.
 #![forbid(unsafe_code)]
 
+pub mod auto_create;
 pub mod command;
 mod dedup;
 mod destination;
@@ -74,6 +75,7 @@ mod snapshot;
 mod tests;
 mod work;
 
+pub use auto_create::AutoCreate;
 pub use command::{Command, SequenceRun};
 pub use effect::{Applied, ApplyError, Effect, Outcome};
 pub use entry::{Entry, EntryBuilder};
@@ -84,3 +86,4 @@ pub use plan::{
     Wakeup,
 };
 pub use shard::Shard;
+pub use snapshot::Frozen;

@@ -77,6 +77,8 @@ struct Item {
     receipt: Receipt,
     /// Gives credit back when the settlement is over.
     _hold: Option<Hold>,
+    /// Keeps the connection until the settlement is over.
+    _client: Option<Client>,
     /// Who waits; without, a failure is counted.
     tell: Option<oneshot::Sender<Result<(), Error>>>,
 }
@@ -126,15 +128,22 @@ impl Settler {
         receipt: Receipt,
         verdict: Verdict,
         hold: Option<Hold>,
+        client: Client,
     ) -> Settling {
         let (sender, settling) = oneshot::channel();
-        self.queue(receipt, verdict, hold, Some(sender));
+        self.queue(receipt, verdict, hold, Some(client), Some(sender));
         settling
     }
 
-    /// Queues a settlement that nobody waits for.
-    pub(crate) fn settle_later(self: &Arc<Self>, receipt: Receipt, verdict: Verdict, hold: Option<Hold>) {
-        self.queue(receipt, verdict, hold, None);
+    /// Queues a settlement that nobody waits for. Without a client, it is not worth keeping the connection for.
+    pub(crate) fn settle_later(
+        self: &Arc<Self>,
+        receipt: Receipt,
+        verdict: Verdict,
+        hold: Option<Hold>,
+        client: Option<Client>,
+    ) {
+        self.queue(receipt, verdict, hold, client, None);
     }
 
     fn queue(
@@ -142,9 +151,10 @@ impl Settler {
         receipt: Receipt,
         verdict: Verdict,
         hold: Option<Hold>,
+        client: Option<Client>,
         tell: Option<oneshot::Sender<Result<(), Error>>>,
     ) {
-        let item = Item { receipt, _hold: hold, tell };
+        let item = Item { receipt, _hold: hold, _client: client, tell };
         let error = if self.client_closing.is_cancelled() {
             Error::Closed
         } else {

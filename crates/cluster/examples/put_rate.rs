@@ -12,7 +12,7 @@ use swarmmq_cluster::{Cluster, ClusterOptions, Peer, ShardCount, SystemWorld, Un
 use swarmmq_journal::{FileDisk, Journal, Options};
 use swarmmq_protocol::request::{Put, Request};
 use swarmmq_protocol::response::{Delivery, Response};
-use swarmmq_protocol::settings::DestinationSettings;
+use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
 use swarmmq_protocol::{DestinationName, ErrorReply, Message};
 use tokio::sync::mpsc;
 
@@ -43,7 +43,9 @@ async fn main() {
         name: "rate".into(),
         address: "127.0.0.1:0".into(),
         shards: ShardCount::new(16).unwrap(),
-        auto_create: Some(DestinationSettings::stream()),
+        auto_create: Some(DestinationSettings::stream().into()),
+        queue_group: GroupSettings::default(),
+        destinations_max: 100_000,
     };
     let cluster =
         Cluster::start(options, journal.clone(), Arc::new(SystemWorld), Arc::new(Unobserved)).await.unwrap();

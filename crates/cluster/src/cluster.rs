@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use swarmmq_broker::AutoCreate;
 use swarmmq_journal::Journal;
 use swarmmq_protocol::limits::PAGE_MAX;
 use swarmmq_protocol::response::Response;
-use swarmmq_protocol::settings::DestinationSettings;
+use swarmmq_protocol::settings::GroupSettings;
 use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::attachment::Attachment;
+use crate::census::Census;
 use crate::identity::{self, IdentityError};
 use crate::observer::Observer;
 use crate::peer::Peer;
@@ -31,8 +33,13 @@ pub struct ClusterOptions {
     pub address: String,
     /// How many shards there are. Fixed when the data directory is made.
     pub shards: ShardCount,
-    /// With what settings a put or a consumer makes a queue that is not there; `None`: it does not.
-    pub auto_create: Option<DestinationSettings>,
+    /// With what settings a put or a consumer makes a destination that is not there; `None`: it does not.
+    pub auto_create: Option<AutoCreate>,
+    /// The settings of the one group of a queue that somebody creates, or that dead letters make.
+    pub queue_group: GroupSettings,
+    /// Most destinations of all shards together. Requests that would make another one are refused with
+    /// `LIMIT-REACHED`. Those under way at the same time, and queues that dead letters make, can exceed it.
+    pub destinations_max: u64,
 }
 
 /// Why the shards did not start.
@@ -106,6 +113,7 @@ impl Cluster {
     ) -> Result<Self, StartError> {
         let runtime = Runtime::new(world);
         identity::claim(&journal, options.shards).await?;
+        let census = Arc::new(Census::new(options.destinations_max));
         let mut receivers = Vec::new();
         let mut shards = Vec::new();
         for number in 0..options.shards.get() {
@@ -116,6 +124,8 @@ impl Cluster {
                 runtime: runtime.clone(),
                 observer: observer.clone(),
                 auto_create: options.auto_create.clone(),
+                queue_group: options.queue_group.clone(),
+                census: census.clone(),
             });
             shards.push(shard);
             receivers.push(receiver);

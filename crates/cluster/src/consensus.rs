@@ -55,6 +55,9 @@ pub(crate) struct Committed {
 /// Called once with what became of an entry. Must not block.
 pub(crate) type Done = Box<dyn FnOnce(Result<Committed, ProposeError>) + Send>;
 
+/// Writes a state that was taken before. May take long.
+pub(crate) type WriteSnapshot = Box<dyn FnOnce() -> Vec<Bytes> + Send + Sync>;
+
 /// What is told of every applied entry, on every replica, before its [`Done`].
 pub(crate) trait Machine: Send + Sync + 'static {
     /// Applies an entry.
@@ -63,8 +66,8 @@ pub(crate) trait Machine: Send + Sync + 'static {
     /// A sentence, where the entry cannot be applied. The replica stops: it must not skip an entry.
     fn apply(&self, index: u64, entry: Bytes) -> Result<Applied, String>;
 
-    /// The state as of the last applied entry, in chunks.
-    fn snapshot(&self) -> Vec<Bytes>;
+    /// The state as of the last applied entry, to be written in chunks later and on another thread.
+    fn snapshot(&self) -> WriteSnapshot;
 
     /// Replaces the state by that of a snapshot, given in the chunks it was taken in.
     ///

@@ -9,8 +9,11 @@
 //! - `shard` holds the broker's state machine and the tasks that serve it.
 //! - [`World`] is how time and chance reach all of it.
 mod attachment;
+mod census;
 mod cluster;
 mod consensus;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod observer;
 mod peer;

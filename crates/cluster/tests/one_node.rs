@@ -3,11 +3,18 @@
 
 mod harness;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use harness::{Node, name, payload};
-use swarmmq_protocol::request::{Request, Verdict};
+use swarmmq_cluster::Observer;
+use swarmmq_journal::Options;
+use swarmmq_protocol::codec::Encode;
+use swarmmq_protocol::request::{Put, Request, Verdict};
 use swarmmq_protocol::response::{PutOutcome, Response, SettleOutcome};
-use swarmmq_protocol::settings::GroupSettings;
-use swarmmq_protocol::{ErrorCode, GroupName, Message, ProducerId, ProducerStamp, Sequence};
+use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
+use swarmmq_protocol::{ErrorCode, GroupName, Message, MessageId, ProducerId, ProducerStamp, Sequence};
 
 fn stamp(sequence: u64) -> Option<ProducerStamp> {
     Some(ProducerStamp { producer: ProducerId(7), epoch: 0, sequence })
@@ -116,6 +123,81 @@ async fn a_rejected_message_reaches_the_dead_letter_queue_on_another_shard_once(
     node.stop().await;
 }
 
+/// Has the messages of `queue` that are rejected go to `dead`.
+async fn send_rejected_to_dead(session: &harness::Session, queue: &str) {
+    let mut settings = GroupSettings::default();
+    settings.dead_letter = Some(name("dead"));
+    let group = GroupName::default_group();
+    let update = Request::UpdateGroup { destination: name(queue), group, settings };
+    assert!(matches!(session.ask(update).await, Response::Done { .. }));
+}
+
+async fn reject_all(session: &harness::Session, queue: &str, count: usize) {
+    let mut receipts = Vec::new();
+    while receipts.len() < count {
+        receipts.extend(session.pull(queue, 100, 5_000).await.iter().map(|delivery| delivery.receipt));
+    }
+    let reject = Verdict::Reject { reason: "poison".into() };
+    assert_eq!(session.settle(queue, reject, receipts).await, vec![SettleOutcome::Done; count]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_that_die_together_arrive_in_several_entries() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let session = node.session();
+    let large = "x".repeat(500_000);
+    for _ in 0..12 {
+        session.put("orders", None, &[&large]).await;
+    }
+    send_rejected_to_dead(&session, "orders").await;
+    reject_all(&session, "orders", 12).await;
+    reject_all(&session, "dead", 12).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_dies_again_under_the_same_id_is_another_letter() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let session = node.session();
+    let mut message = Message::new("bad");
+    message.id = MessageId(77);
+    let message = message.encode().unwrap();
+    for queue in ["orders", "invoices"] {
+        session.put_messages(queue, None, vec![message.clone()]).await;
+        send_rejected_to_dead(&session, queue).await;
+        reject_all(&session, queue, 1).await;
+    }
+    let mut dead = Vec::new();
+    while dead.len() < 2 {
+        dead.extend(session.pull("dead", 10, 5_000).await);
+    }
+    for letter in dead {
+        let id = MessageId(77).to_string();
+        assert_eq!(
+            letter.message.decode().unwrap().header_value("swarmmq-dead-letter-id").unwrap(),
+            id.as_str()
+        );
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_the_journal_cannot_take_is_refused_and_its_shard_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let session = node.session();
+    let message = Message::new("x".repeat(3 << 20)).encode().unwrap();
+    let put = Put { destination: name("orders"), stamp: None, expected_last: None, messages: vec![message] };
+    match session.ask(Request::Put(put)).await {
+        Response::Error(error) => assert_eq!(error.code, ErrorCode::TooLarge),
+        other => panic!("answered {other:?}"),
+    }
+    assert_eq!(session.put("orders", None, &["small"]).await, [PutOutcome::Stored(Sequence(1))]);
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_queue_ends_its_subscriptions() {
     let directory = tempfile::tempdir().unwrap();
@@ -143,7 +225,6 @@ async fn a_waiting_pull_is_answered_by_the_next_put() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_made_for_another_number_of_shards_is_refused() {
-    use std::sync::Arc;
     use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, SystemWorld, Unobserved};
     let directory = tempfile::tempdir().unwrap();
     let node = Node::start(directory.path()).await;
@@ -152,10 +233,52 @@ async fn a_data_directory_made_for_another_number_of_shards_is_refused() {
         address: "127.0.0.1:0".into(),
         shards: ShardCount::new(8).unwrap(),
         auto_create: None,
+        queue_group: GroupSettings::default(),
+        destinations_max: 100_000,
     };
     let started =
         Cluster::start(options, node.journal.clone(), Arc::new(SystemWorld), Arc::new(Unobserved)).await;
     let error = started.err().unwrap().to_string();
     assert!(error.contains("made for 4 shards"), "{error}");
+    node.stop().await;
+}
+
+/// The size of the largest entry since it was last asked.
+#[derive(Default)]
+struct Largest(AtomicU64);
+
+impl Observer for Largest {
+    fn put(&self, _messages: u64, _took: Duration) {}
+
+    fn delivered(&self, _messages: u64, _bytes: u64, _redelivered: u64) {}
+
+    fn settled(&self, _receipts: u64) {}
+
+    fn proposed(&self, _commands: u64, bytes: u64) {
+        self.0.fetch_max(bytes, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_put_that_makes_a_destination_carries_what_it_is_made_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let observer = Arc::new(Largest::default());
+    let options = Options { segment_bytes: 4 << 20, reserve_bytes: 1 << 20, ..Options::default() };
+    let node = Node::start_observed(directory.path(), options, observer.clone()).await;
+    let session = node.session();
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        observer.0.store(0, Ordering::SeqCst);
+        session.put("orders", None, &["a"]).await;
+        sizes.push(observer.0.load(Ordering::SeqCst));
+    }
+    let mut settings = bytes::BytesMut::new();
+    swarmmq_broker::AutoCreate::from(DestinationSettings::queue()).encode(&mut settings);
+    assert_eq!(sizes[0] - sizes[1], settings.len() as u64);
+    assert_eq!(sizes[1], sizes[2]);
+    // It is made anew once it has gone.
+    let delete = Request::DeleteDestination { destination: name("orders") };
+    assert!(matches!(session.ask(delete).await, Response::Done { .. }));
+    assert_eq!(session.put("orders", None, &["a"]).await, [PutOutcome::Stored(Sequence(1))]);
     node.stop().await;
 }

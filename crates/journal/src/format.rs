@@ -232,7 +232,7 @@ impl FileName {
 }
 
 /// A fixed-size structure whose checksum sits at bytes 12..16 and is computed with these zero.
-fn seal_checksum(bytes: &mut [u8]) {
+pub(crate) fn seal_checksum(bytes: &mut [u8]) {
     crate::cursor::patch(bytes, 12, &[0; 4]);
     let checksum = crc32c::crc32c(bytes);
     crate::cursor::patch(bytes, 12, &checksum.to_le_bytes());

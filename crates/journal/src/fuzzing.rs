@@ -1,5 +1,9 @@
 //! The decoders, for fuzz targets: each takes any bytes, never panics, and takes no more memory than the bytes warrant.
 
+mod reseal;
+
+pub use reseal::reseal;
+
 use crate::format::{FileList, IndexFile, Manifest, Mark, RecordHeader, SegmentHeader, SnapshotHeader};
 
 /// A segment header.

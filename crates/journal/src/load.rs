@@ -98,7 +98,7 @@ pub(crate) fn stored_index(disk: &dyn Disk, segment: &Segment, sealed: SealedFil
         && index.number == segment.number()
         && index.end == sealed.end
         && index.last == sealed.last
-        && index.records(segment.header.encrypted).count() == index.count as usize;
+        && index.adds_up(segment.header.encrypted);
     matches.then_some(bytes)
 }
 

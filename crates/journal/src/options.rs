@@ -41,7 +41,7 @@ pub type FatalHook = Arc<dyn Fn(&JournalError) + Send + Sync>;
 /// How a journal is opened. Every field has a default that suits a node.
 #[derive(Clone)]
 pub struct Options {
-    /// Size of a segment file. Default 64 MiB. Larger ones roll less often, smaller ones free space sooner.
+    /// Size of a segment file. Default 16 MiB. Larger ones roll less often, smaller ones free space sooner.
     pub segment_bytes: u64,
     /// Payloads kept in memory after they were written, newest first. Default 64 MiB.
     pub hot_bytes: usize,
@@ -76,7 +76,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 << 20,
+            segment_bytes: 16 << 20,
             hot_bytes: 64 << 20,
             batch_bytes: 8 << 20,
             batch_records: 65_536,

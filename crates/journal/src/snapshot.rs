@@ -13,10 +13,11 @@ use crate::journal::Journal;
 use crate::options::MasterKey;
 
 /// Length of the checksum after each chunk.
-const CHECKSUM_BYTES: usize = 4;
+pub(crate) const CHECKSUM_BYTES: usize = 4;
 
 impl Journal {
-    /// Writes the group's snapshot up to `last_index` and removes the one before.
+    /// Writes the group's snapshot up to `last_index` and removes those before. Where there is a newer one it
+    /// stays, and nothing is written.
     ///
     /// It is durable when this returns. Blocking: call it off the async threads.
     ///
@@ -31,6 +32,9 @@ impl Journal {
         let _one_at_a_time = self.shared.snapshots.lock();
         if let Some(error) = self.shared.state.lock().refusal() {
             return Err(error.into());
+        }
+        if self.snapshots_of(group)?.last().is_some_and(|(newest, _)| *newest > last_index) {
+            return Ok(());
         }
         let name = FileName::Snapshot { group: group.0, index: last_index }.text();
         let temporary = format!("{name}.tmp");
@@ -170,7 +174,7 @@ impl ChunkWriter<'_> {
     }
 }
 
-fn chunk_checksum(number: u64, chunk: &[u8]) -> u32 {
+pub(crate) fn chunk_checksum(number: u64, chunk: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), chunk)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use swarmmq_journal::format::{IndexBuilder, IndexFile};
 use swarmmq_journal::simulated::SimulatedDisk;
 use swarmmq_journal::{Entry, GroupId, Journal, MetaKey, Options, fuzzing};
 
@@ -95,6 +96,51 @@ fn version_1_is_read() {
     }
     assert_eq!(journal.meta(GroupId(2), MetaKey(1)).unwrap(), "40");
     assert_eq!(journal.read_snapshot(GroupId(1)).unwrap(), Some((35, Bytes::from(vec![5; 3000]))));
+}
+
+#[test]
+fn an_index_ends_for_good_at_a_malformed_record() {
+    let (_, bytes) = files().into_iter().find(|(name, _)| name.ends_with(".index")).unwrap();
+    let whole = IndexFile::decode(&bytes).unwrap();
+    assert!(whole.adds_up(false));
+    let mut longer = bytes.clone();
+    // No kind, and behind it what could be a record.
+    longer.extend_from_slice(&[0, 3, 3, 3]);
+    fuzzing::reseal(&mut longer);
+    let longer = IndexFile::decode(&longer).unwrap();
+    assert!(!longer.adds_up(false));
+    let mut records = longer.records(false);
+    assert!(records.by_ref().eq(whole.records(false)));
+    assert_eq!((records.next(), records.next()), (None, None));
+}
+
+/// The lengths in an index are those of records in its segment, or the index is not believed.
+#[test]
+fn an_index_that_does_not_add_up_is_made_again() {
+    for wrong in [u32::MAX, 1 << 28, 0] {
+        let disk = SimulatedDisk::new(1);
+        for (name, bytes) in files() {
+            let bytes = match IndexFile::decode(&bytes).filter(|_| name.ends_with(".index")) {
+                None => bytes,
+                Some(index) => {
+                    let mut lying = IndexBuilder::new(index.number);
+                    for mut record in index.records(false) {
+                        record.length = wrong;
+                        lying.push(&record);
+                    }
+                    lying.finish(index.journal, index.end, index.last)
+                }
+            };
+            disk.replace(&name, &bytes);
+        }
+        let options = Options { segment_bytes: 8 << 10, reserve_bytes: 1 << 10, ..Options::default() };
+        let (journal, _writer) = Journal::open(Arc::new(disk), options).unwrap();
+        assert!(!journal.recovery().indexes_rebuilt.is_empty(), "length {wrong}");
+        for index in [7, 36, 37, 38] {
+            let payload = format!("message {index} ").repeat(20);
+            assert_eq!(journal.read(GroupId(1), index).unwrap().unwrap().payload, payload);
+        }
+    }
 }
 
 proptest! {

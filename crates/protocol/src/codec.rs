@@ -117,6 +117,27 @@ impl Reader {
         self.bytes.len()
     }
 
+    /// Reads a number of one to ten bytes, as [`put_varint`] writes it: seven bits a byte, the lowest first,
+    /// and the highest bit of a byte set where another follows.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`]; [`DecodeError::Invalid`] where it is longer than it need be, or than 64 bits.
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        let mut value = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8(field)?;
+            let bits = u64::from(byte & 0x7f);
+            if (bits << shift) >> shift != bits || (byte == 0 && shift > 0) {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Invalid { field, reason: "it is longer than a number of 64 bits need be".into() })
+    }
+
     fn need(&self, field: &'static str, needed: usize) -> Result<(), DecodeError> {
         if self.bytes.len() < needed {
             return Err(DecodeError::Truncated {
@@ -305,6 +326,15 @@ fn check_limit(field: &'static str, offset: usize, actual: usize, limit: usize) 
     Ok(())
 }
 
+/// Appends a number in as many bytes as it needs, one to ten: seven bits a byte, the lowest first.
+pub fn put_varint(out: &mut BytesMut, mut value: u64) {
+    while value > 0x7f {
+        out.put_u8(0x80 | (value & 0x7f) as u8);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
+}
+
 /// Appends a length of two bytes and `bytes`.
 ///
 /// # Panics
@@ -338,5 +368,34 @@ pub fn put_list<T>(out: &mut BytesMut, items: &[T], mut write: impl FnMut(&mut B
     out.put_u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
     for item in items {
         write(out, item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_varint_reads_back(value in any::<u64>(), shift in 0_u32..64) {
+            let value = value >> shift;
+            let mut out = BytesMut::new();
+            put_varint(&mut out, value);
+            let mut reader = Reader::new(out.freeze());
+            prop_assert_eq!(reader.varint("number"), Ok(value));
+            prop_assert!(reader.finish().is_ok());
+        }
+
+        #[test]
+        fn a_varint_has_one_encoding(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+            let mut reader = Reader::new(bytes.clone().into());
+            if let Ok(value) = reader.varint("number") {
+                let mut out = BytesMut::new();
+                put_varint(&mut out, value);
+                prop_assert_eq!(&out[..], &bytes[..reader.offset()]);
+            }
+        }
     }
 }

@@ -429,6 +429,10 @@ fn headers(reader: &mut Reader) -> Result<Vec<Header>, DecodeError> {
             limit: HEADERS_MAX,
         });
     }
+    if count == 0 {
+        // Without headers the flag is not set: one value has one encoding.
+        return Err(DecodeError::Invalid { field: "number of headers", reason: "it is 0".into() });
+    }
     let mut headers = Vec::with_capacity(count);
     for _ in 0..count {
         let name = reader.string("header name", FIELD_BYTES_MAX)?;
@@ -529,5 +533,12 @@ mod tests {
         let error = Message::new("x").key(vec![0; 256]).encode().unwrap_err();
         assert_eq!(error, MessageError::TooLarge { field: "key", actual: 256, limit: 255 });
         assert!(EncodedMessage::new(Bytes::from_static(&[1, 5, 1, 0])).is_err(), "unknown flags are refused");
+    }
+
+    #[test]
+    fn headers_that_are_announced_and_none_are_refused() {
+        let with = |flags: u8| [&[1, 5, 0, flags][..], &[0; 16], &[0, 0], b"x"].concat();
+        assert!(EncodedMessage::new(with(0).into()).is_ok(), "the two bytes belong to the payload");
+        assert!(EncodedMessage::new(with(HEADERS as u8).into()).is_err(), "one value has one encoding");
     }
 }

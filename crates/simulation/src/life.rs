@@ -7,7 +7,7 @@ use std::time::Duration;
 use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, Unobserved};
 use swarmmq_journal::simulated::SimulatedDisk;
 use swarmmq_journal::{Journal, Options, Step, Writer};
-use swarmmq_protocol::settings::DestinationSettings;
+use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -57,7 +57,9 @@ impl Life {
             name: "simulation".into(),
             address: "node:9001".into(),
             shards: ShardCount::new(SHARDS).ok_or("no shards")?,
-            auto_create: Some(DestinationSettings::queue()),
+            auto_create: Some(DestinationSettings::queue().into()),
+            queue_group: GroupSettings::default(),
+            destinations_max: 100_000,
         };
         let cluster = Cluster::start(options, journal.clone(), world, Arc::new(Unobserved))
             .await

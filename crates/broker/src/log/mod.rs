@@ -9,5 +9,5 @@
 pub(crate) mod page;
 mod store;
 
-pub(crate) use page::{RANK_DEFAULT, Stored};
-pub(crate) use store::{Incoming, Log, Walk};
+pub(crate) use page::{Page, RANK_DEFAULT, Stored};
+pub(crate) use store::{Incoming, Log, Walk, messages_of};

@@ -13,7 +13,7 @@ pub(crate) const PAGE_SEQUENCES: u64 = 64;
 pub(crate) const RANK_DEFAULT: u8 = PRIORITY_MAX - PRIORITY_DEFAULT;
 
 /// A stored message: where it stands, and what delivery needs to know. 40 bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) index: u64,
     pub(crate) offset: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Stored {
 }
 
 /// What a message has beside its place: a key, a time to live, a delay.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Extra {
     /// When it is not worth delivering any more; `u64::MAX` for never.
     pub(crate) expires_ms: u64,
@@ -68,7 +68,7 @@ impl Stored {
 /// Bit `n` stands for the `n`-th sequence of the page. A slot's place is the number of present
 /// sequences before it, so that a page of few live messages is small: it is packed when half its
 /// slots are dead, and the log drops it when all are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Page {
     /// Sequences that have a slot.
     present: u64,

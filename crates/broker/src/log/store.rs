@@ -8,7 +8,8 @@ use crate::log::page::{Extra, PAGE_SEQUENCES, Page, RANK_DEFAULT, Stored, bits_f
 /// The messages of a destination.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    pages: BTreeMap<u64, Page>,
+    /// Shared with a snapshot that is being written; a page that changes meanwhile is copied first.
+    pages: BTreeMap<u64, Arc<Page>>,
     /// The newest sequence ever given; 0 before the first.
     last: u64,
     messages: u64,
@@ -69,7 +70,7 @@ impl Log {
 
     /// The live sequences of page `number`, as bits.
     pub(crate) fn page_live(&self, number: u64) -> u64 {
-        self.pages.get(&number).map_or(0, Page::live)
+        self.pages.get(&number).map_or(0, |page| page.live())
     }
 
     /// Sequence of the oldest live message; behind the last where there is none.
@@ -87,14 +88,12 @@ impl Log {
     }
 
     fn get_mut(&mut self, sequence: u64) -> Option<&mut Stored> {
-        self.pages.get_mut(&page_of(sequence))?.get_mut(bit_of(sequence))
+        Arc::make_mut(self.pages.get_mut(&page_of(sequence))?).get_mut(bit_of(sequence))
     }
 
     /// All live messages in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Stored)> + '_ {
-        self.pages.iter().flat_map(|(number, page)| {
-            page.iter().map(move |(bit, stored)| (number * PAGE_SEQUENCES + bit, stored))
-        })
+        self.pages.iter().flat_map(|(number, page)| messages_of(*number, page))
     }
 
     /// The first live message at or behind `from`.
@@ -142,6 +141,11 @@ impl Log {
         let before = self.ranked.range(..RANK_DEFAULT).map(|(rank, _)| *rank);
         let behind = self.ranked.range(RANK_DEFAULT + 1..).map(|(rank, _)| *rank);
         before.chain(std::iter::once(RANK_DEFAULT)).chain(behind)
+    }
+
+    /// The pages as they are now, with their numbers, in order.
+    pub(crate) fn share_pages(&self) -> Vec<(u64, Arc<Page>)> {
+        self.pages.iter().map(|(number, page)| (*number, Arc::clone(page))).collect()
     }
 
     /// How many live messages there are at or behind `from`.
@@ -206,7 +210,8 @@ impl Log {
         let extra = (key.is_some() || expires_ms != u64::MAX || available_ms > 0)
             .then(|| Box::new(Extra { expires_ms, available_ms, key, previous_of_key, next_of_key: 0 }));
         let stored = Stored { index, offset, length, stored_ms, extra, rank };
-        self.pages.entry(page_of(sequence)).or_default().push(bit_of(sequence), stored);
+        let page = self.pages.entry(page_of(sequence)).or_default();
+        Arc::make_mut(page).push(bit_of(sequence), stored);
     }
 
     /// Makes `sequence` the last of `key` and tells the one before.
@@ -227,6 +232,8 @@ impl Log {
     pub(crate) fn remove(&mut self, sequence: u64) -> Option<Stored> {
         let number = page_of(sequence);
         let page = self.pages.get_mut(&number)?;
+        page.get(bit_of(sequence))?;
+        let page = Arc::make_mut(page);
         let stored = page.remove(bit_of(sequence))?;
         if page.live() == 0 {
             self.pages.remove(&number);
@@ -289,7 +296,7 @@ impl Log {
     }
 
     /// Takes all pages, and leaves a log that goes on behind the last sequence.
-    pub(crate) fn take_pages(&mut self) -> Vec<Page> {
+    pub(crate) fn take_pages(&mut self) -> Vec<Arc<Page>> {
         let emptied = Self::behind(self.last);
         std::mem::replace(self, emptied).pages.into_values().collect()
     }
@@ -329,6 +336,11 @@ impl<'a> Walk<'a> {
             *bits &= bits.wrapping_sub(1);
         }
     }
+}
+
+/// The live messages of page `number` with their sequences, in order.
+pub(crate) fn messages_of(number: u64, page: &Page) -> impl Iterator<Item = (u64, &Stored)> + '_ {
+    page.iter().map(move |(bit, stored)| (number * PAGE_SEQUENCES + bit, stored))
 }
 
 fn first_of(number: u64, bits: u64) -> Option<u64> {

@@ -17,22 +17,26 @@ impl Shard {
         &mut self,
         name: &DestinationName,
         settings: &DestinationSettings,
+        group: &GroupSettings,
         work: &mut Work,
     ) -> Done {
         if let Some(existing) = self.destinations.get(name) {
             return same_settings(existing.settings == *settings, &format!("destination {name}"));
         }
         settings.validate().map_err(invalid)?;
+        let mut destination = Destination::new(name.clone(), settings.clone());
+        if destination.is_queue() {
+            group.validate(name).map_err(invalid)?;
+        }
         if self.destinations.len() as u64 >= self.limits.destinations_max {
             return Err(ErrorReply::new(
                 ErrorCode::LimitReached,
                 format!("shard {} has {} destinations, its limit", self.shard, self.destinations.len()),
             ));
         }
-        let mut destination = Destination::new(name.clone(), settings.clone());
         if destination.is_queue() {
             let generation = self.take_generation();
-            destination.add_group(GroupName::default_group(), GroupSettings::default(), generation, work);
+            destination.add_group(GroupName::default_group(), group.clone(), generation, work);
         }
         self.destinations.insert(name.clone(), destination);
         Ok(())

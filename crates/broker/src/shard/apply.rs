@@ -7,8 +7,8 @@ use swarmmq_protocol::DestinationName;
 use swarmmq_protocol::error::{ErrorCode, ErrorReply};
 use swarmmq_protocol::request::{Put, Verdict};
 use swarmmq_protocol::response::SettleOutcome;
-use swarmmq_protocol::settings::DestinationSettings;
 
+use crate::auto_create::AutoCreate;
 use crate::command::{Command, Placed, PlacedMessage, SequenceRun};
 use crate::destination::put::wrong_revision;
 use crate::effect::{Applied, ApplyError, Outcome};
@@ -66,8 +66,8 @@ impl Shard {
                 let settlement = Settlement { destination, group, generation: *generation, runs };
                 self.apply_expire(&settlement, *at_once, work)
             }
-            Command::CreateDestination { destination, settings } => {
-                self.create_destination(destination, settings, work)
+            Command::CreateDestination { destination, settings, group } => {
+                self.create_destination(destination, settings, group, work)
             }
             Command::UpdateDestination { destination, settings } => {
                 self.update_destination(destination, settings, work)
@@ -112,7 +112,7 @@ impl Shard {
         &mut self,
         put: &Put,
         messages: &[PlacedMessage],
-        auto_create: Option<&DestinationSettings>,
+        auto_create: Option<&AutoCreate>,
         work: &mut Work,
     ) -> Result<Outcome, ErrorReply> {
         if !self.destinations.contains_key(&put.destination) {
@@ -132,10 +132,10 @@ impl Shard {
     fn auto_create(
         &mut self,
         put: &Put,
-        settings: Option<&DestinationSettings>,
+        auto_create: Option<&AutoCreate>,
         work: &mut Work,
     ) -> Result<(), ErrorReply> {
-        let settings = settings.ok_or_else(|| unknown_destination(&put.destination))?;
+        let auto_create = auto_create.ok_or_else(|| unknown_destination(&put.destination))?;
         if let Some(stamp) = &put.stamp
             && stamp.sequence != 1
         {
@@ -152,7 +152,8 @@ impl Shard {
         {
             return Err(wrong_revision(put, expected, 0));
         }
-        self.create_destination(&put.destination, settings, work)
+        let group = auto_create.group_of(&put.destination);
+        self.create_destination(&put.destination, &auto_create.destination, &group, work)
     }
 
     fn apply_settle(

@@ -86,6 +86,18 @@ impl Shard {
         self.outbox.batches(self.shard, each_max)
     }
 
+    /// Whether there is a destination of that name.
+    #[must_use]
+    pub fn has_destination(&self, destination: &DestinationName) -> bool {
+        self.destinations.contains_key(destination)
+    }
+
+    /// How many destinations there are.
+    #[must_use]
+    pub fn destinations(&self) -> u64 {
+        self.destinations.len() as u64
+    }
+
     /// A destination's settings, if there is one of that name.
     #[must_use]
     pub fn destination_settings(&self, destination: &DestinationName) -> Option<&DestinationSettings> {

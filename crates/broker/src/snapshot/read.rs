@@ -20,7 +20,7 @@ use crate::log::page::PAGE_SEQUENCES;
 use crate::log::{Incoming, Log};
 use crate::outbox::{Letter, Target};
 use crate::shard::Shard;
-use crate::snapshot::format::{HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
+use crate::snapshot::format::{Before, HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
 
 /// No counter of a sane state comes near this, and arithmetic on it cannot overflow.
 const NUMBER_MAX: u64 = u64::MAX / 4;
@@ -83,7 +83,7 @@ pub(super) fn shard(chunks: &[Bytes]) -> Result<Shard, DecodeError> {
         shard.outbox.insert(name, target);
     }
     for _ in 0..count(reader, "destinations", 100)? {
-        let destination = destination(reader)?;
+        let destination = destination(reader, shard.applied, shard.now_ms)?;
         for (_, stored) in destination.log.iter() {
             shard.held.hold(stored.index);
         }
@@ -120,7 +120,7 @@ fn target(reader: &mut Reader) -> Result<Target, DecodeError> {
     Ok(Target { epoch, next, letters })
 }
 
-fn destination(reader: &mut Reader) -> Result<Destination, DecodeError> {
+fn destination(reader: &mut Reader, applied: u64, now_ms: u64) -> Result<Destination, DecodeError> {
     let name = DestinationName::decode(reader)?;
     let settings = DestinationSettings::decode(reader)?;
     let mut destination = Destination::new(name, settings);
@@ -131,7 +131,7 @@ fn destination(reader: &mut Reader) -> Result<Destination, DecodeError> {
         dropped: number(reader, "dropped")?,
         expired: number(reader, "expired")?,
     };
-    destination.log = log(reader)?;
+    destination.log = log(reader, applied, now_ms)?;
     for _ in 0..count(reader, "groups", 90)? {
         let name = GroupName::decode(reader)?;
         let group = group(reader, &destination.log, destination.is_queue())?;
@@ -162,18 +162,19 @@ fn destination(reader: &mut Reader) -> Result<Destination, DecodeError> {
     Ok(destination)
 }
 
-fn log(reader: &mut Reader) -> Result<Log, DecodeError> {
+fn log(reader: &mut Reader, applied: u64, now_ms: u64) -> Result<Log, DecodeError> {
     let last = number(reader, "last sequence")?;
     let mut log = Log::default();
-    let mut newest_ms = 0;
-    for _ in 0..count(reader, "messages", 34)? {
-        let sequence = reader.u64("sequence")?;
-        check(sequence > log.last() && sequence <= last, "sequence", "messages are not in order")?;
-        let (index, offset, length) =
-            (reader.u64("log index")?, reader.u32("offset")?, reader.u32("length")?);
-        let stored_ms = reader.u64("time of storing")?;
-        check(stored_ms >= newest_ms, "time of storing", "messages are not in order")?;
-        newest_ms = stored_ms;
+    let mut before = Before::default();
+    for _ in 0..count(reader, "messages", 7)? {
+        let sequence = step(reader, "sequence", before.sequence)?;
+        check(sequence > before.sequence && sequence <= last, "sequence", "messages are not in order")?;
+        let index = step(reader, "log index", before.index)?;
+        let (offset, length) = (short(reader, "offset")?, short(reader, "length")?);
+        let stored_ms = step(reader, "time of storing", before.stored_ms)?;
+        check(index <= applied, "log index", "the entry was not applied")?;
+        check(stored_ms <= now_ms, "time of storing", "it is after the time of the state")?;
+        before = Before { sequence, index, stored_ms };
         let rank = reader.u8("rank")?;
         check(rank < PRIORITY_MAX, "rank", "there is no such priority")?;
         let flags = reader.u8("message flags")?;
@@ -189,6 +190,20 @@ fn log(reader: &mut Reader) -> Result<Log, DecodeError> {
     }
     log.set_last(last);
     Ok(log)
+}
+
+/// A number that is written as how much it is above the one `before`.
+fn step(reader: &mut Reader, field: &'static str, before: u64) -> Result<u64, DecodeError> {
+    let step = reader.varint(field)?;
+    before
+        .checked_add(step)
+        .ok_or_else(|| DecodeError::Invalid { field, reason: "it is above the largest number".into() })
+}
+
+/// A number of 32 bits.
+fn short(reader: &mut Reader, field: &'static str) -> Result<u32, DecodeError> {
+    let number = reader.varint(field)?;
+    u32::try_from(number).map_err(|_| DecodeError::Invalid { field, reason: "it is above 32 bits".into() })
 }
 
 fn group(reader: &mut Reader, log: &Log, is_queue: bool) -> Result<Group, DecodeError> {

@@ -1,17 +1,52 @@
-//! Writing a snapshot.
+//! Writing a snapshot: what is small is written at once, the messages from pages that are shared until then.
+
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use swarmmq_protocol::codec::{Encode, put_short_bytes};
+use swarmmq_protocol::codec::{Encode, put_short_bytes, put_varint};
 
 use crate::dedup::session::{Session, SessionResult};
 use crate::destination::Destination;
 use crate::fault::fault;
 use crate::group::Group;
-use crate::log::{Log, Stored};
+use crate::log::{Log, Page, Stored, messages_of};
 use crate::outbox::Target;
 use crate::shard::Shard;
-use crate::snapshot::format::{CHUNK_BYTES, HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
+use crate::snapshot::format::{Before, CHUNK_BYTES, HAS_DELAY, HAS_EXPIRY, HAS_KEY, SNAPSHOT_VERSION};
 
+/// What stands in a snapshot, in its order.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Written already.
+    Written(BytesMut),
+    /// The messages of a log.
+    Messages(Vec<(u64, Arc<Page>)>),
+}
+
+/// The parts of a snapshot of which the last is being written.
+struct Parts {
+    done: Vec<Part>,
+    out: BytesMut,
+}
+
+impl Parts {
+    /// Writes one item of a list.
+    fn item(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        write(&mut self.out);
+    }
+
+    fn count(&mut self, count: usize) {
+        self.out.put_u64(count as u64);
+    }
+
+    fn messages(&mut self, log: &Log) {
+        self.count(usize::try_from(log.messages()).unwrap_or(usize::MAX));
+        self.done.push(Part::Written(self.out.split()));
+        self.done.push(Part::Messages(log.share_pages()));
+    }
+}
+
+/// A snapshot as it is written.
 struct Chunks {
     done: Vec<Bytes>,
     out: BytesMut,
@@ -25,37 +60,28 @@ impl Chunks {
             self.done.push(self.out.split().freeze());
         }
     }
-
-    fn count(&mut self, count: usize) {
-        self.out.put_u64(count as u64);
-    }
 }
 
-pub(super) fn shard(shard: &Shard) -> Vec<Bytes> {
-    let mut chunks = Chunks { done: Vec::new(), out: BytesMut::new() };
-    let out = &mut chunks.out;
-    out.put_u8(SNAPSHOT_VERSION);
-    out.put_u32(shard.shard);
-    shard.limits.encode(out);
-    out.put_u64(shard.applied);
-    out.put_u64(shard.now_ms);
-    out.put_u64(shard.next_generation);
-    out.put_u32(shard.outbox.next_epoch);
-    chunks.count(shard.trash.len());
-    for (index, count) in shard.trash.iter() {
-        chunks.item(|out| {
-            out.put_u64(index);
-            out.put_u32(count);
-        });
-    }
-    chunks.count(shard.outbox.iter().count());
-    for (name, target) in shard.outbox.iter() {
-        name.encode(&mut chunks.out);
-        self::target(&mut chunks, target);
-    }
-    chunks.count(shard.destinations.len());
-    for destination in shard.destinations.values() {
-        self::destination(&mut chunks, destination);
+/// The bytes of `parts`, in chunks.
+pub(super) fn chunks(parts: &[Part]) -> Vec<Bytes> {
+    let mut chunks =
+        Chunks { done: Vec::new(), out: BytesMut::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 16) };
+    for part in parts {
+        match part {
+            Part::Written(bytes) => {
+                for piece in bytes.chunks(CHUNK_BYTES) {
+                    chunks.item(|out| out.put_slice(piece));
+                }
+            }
+            Part::Messages(pages) => {
+                let mut before = Before::default();
+                for (number, page) in pages {
+                    for (sequence, stored) in messages_of(*number, page) {
+                        chunks.item(|out| message(out, &mut before, sequence, stored));
+                    }
+                }
+            }
+        }
     }
     let Chunks { mut done, out } = chunks;
     if !out.is_empty() {
@@ -64,12 +90,44 @@ pub(super) fn shard(shard: &Shard) -> Vec<Bytes> {
     done
 }
 
-fn target(chunks: &mut Chunks, target: &Target) {
-    chunks.out.put_u32(target.epoch);
-    chunks.out.put_u64(target.next);
-    chunks.count(target.letters.len());
+/// The state of `shard`, without a copy of what it holds of its messages.
+pub(super) fn parts(shard: &Shard) -> Vec<Part> {
+    let mut parts = Parts { done: Vec::new(), out: BytesMut::new() };
+    let out = &mut parts.out;
+    out.put_u8(SNAPSHOT_VERSION);
+    out.put_u32(shard.shard);
+    shard.limits.encode(out);
+    out.put_u64(shard.applied);
+    out.put_u64(shard.now_ms);
+    out.put_u64(shard.next_generation);
+    out.put_u32(shard.outbox.next_epoch);
+    parts.count(shard.trash.len());
+    for (index, count) in shard.trash.iter() {
+        parts.item(|out| {
+            out.put_u64(index);
+            out.put_u32(count);
+        });
+    }
+    parts.count(shard.outbox.iter().count());
+    for (name, target) in shard.outbox.iter() {
+        name.encode(&mut parts.out);
+        self::target(&mut parts, target);
+    }
+    parts.count(shard.destinations.len());
+    for destination in shard.destinations.values() {
+        self::destination(&mut parts, destination);
+    }
+    let Parts { mut done, out } = parts;
+    done.push(Part::Written(out));
+    done
+}
+
+fn target(parts: &mut Parts, target: &Target) {
+    parts.out.put_u32(target.epoch);
+    parts.out.put_u64(target.next);
+    parts.count(target.letters.len());
     for letter in &target.letters {
-        chunks.item(|out| {
+        parts.item(|out| {
             letter.destination.encode(out);
             letter.group.encode(out);
             out.put_u64(letter.sequence);
@@ -82,8 +140,8 @@ fn target(chunks: &mut Chunks, target: &Target) {
     }
 }
 
-fn destination(chunks: &mut Chunks, destination: &Destination) {
-    chunks.item(|out| {
+fn destination(parts: &mut Parts, destination: &Destination) {
+    parts.item(|out| {
         destination.name.encode(out);
         destination.settings.encode(out);
         let counted = &destination.counted;
@@ -93,23 +151,20 @@ fn destination(chunks: &mut Chunks, destination: &Destination) {
         }
         out.put_u64(destination.log.last());
     });
-    chunks.count(usize::try_from(destination.log.messages()).unwrap_or(usize::MAX));
-    for (sequence, stored) in destination.log.iter() {
-        chunks.item(|out| message(out, sequence, stored));
-    }
-    chunks.count(destination.groups.len());
+    parts.messages(&destination.log);
+    parts.count(destination.groups.len());
     for (name, group) in &destination.groups {
-        name.encode(&mut chunks.out);
-        self::group(chunks, group, &destination.log);
+        name.encode(&mut parts.out);
+        self::group(parts, group, &destination.log);
     }
-    chunks.count(destination.sessions.len());
+    parts.count(destination.sessions.len());
     for (id, session) in destination.sessions.iter() {
-        chunks.item(|out| self::session(out, id, session));
+        parts.item(|out| self::session(out, id, session));
     }
     let ids = if fault!(SnapshotLosesIds) { 0 } else { destination.ids.len() };
-    chunks.count(ids);
+    parts.count(ids);
     for remembered in destination.ids.iter().take(ids) {
-        chunks.item(|out| {
+        parts.item(|out| {
             out.put_u64(remembered.stored_ms);
             out.put_u128(remembered.id);
             out.put_u64(remembered.sequence);
@@ -117,12 +172,13 @@ fn destination(chunks: &mut Chunks, destination: &Destination) {
     }
 }
 
-fn message(out: &mut BytesMut, sequence: u64, stored: &Stored) {
-    out.put_u64(sequence);
-    out.put_u64(stored.index);
-    out.put_u32(stored.offset);
-    out.put_u32(stored.length);
-    out.put_u64(stored.stored_ms);
+fn message(out: &mut BytesMut, before: &mut Before, sequence: u64, stored: &Stored) {
+    put_varint(out, sequence - before.sequence);
+    put_varint(out, stored.index - before.index);
+    put_varint(out, u64::from(stored.offset));
+    put_varint(out, u64::from(stored.length));
+    put_varint(out, stored.stored_ms - before.stored_ms);
+    *before = Before { sequence, index: stored.index, stored_ms: stored.stored_ms };
     out.put_u8(stored.rank);
     let (expires_ms, available_ms) = (stored.expires_ms(), stored.available_ms());
     let bit = |present: bool, bit: u8| if present { bit } else { 0 };
@@ -142,8 +198,8 @@ fn message(out: &mut BytesMut, sequence: u64, stored: &Stored) {
     }
 }
 
-fn group(chunks: &mut Chunks, group: &Group, log: &Log) {
-    let out = &mut chunks.out;
+fn group(parts: &mut Parts, group: &Group, log: &Log) {
+    let out = &mut parts.out;
     group.settings.encode(out);
     out.put_u64(group.generation);
     out.put_u64(group.void_below);
@@ -152,17 +208,17 @@ fn group(chunks: &mut Chunks, group: &Group, log: &Log) {
         out.put_u64(number);
     }
     // What is settled of messages that are gone says nothing, and may be swept out or not.
-    chunks.count(group.settled.live_words(group.floor, log).count());
+    parts.count(group.settled.live_words(group.floor, log).count());
     for (page, word) in group.settled.live_words(group.floor, log) {
-        chunks.item(|out| {
+        parts.item(|out| {
             out.put_u64(page);
             out.put_u64(word);
         });
     }
     let attempts = if fault!(SnapshotLosesAttempts) { 0 } else { group.attempts.len() };
-    chunks.count(attempts);
+    parts.count(attempts);
     for (sequence, attempts) in group.attempts.iter().take(attempts) {
-        chunks.item(|out| {
+        parts.item(|out| {
             out.put_u64(*sequence);
             out.put_u32(attempts.count);
             out.put_u64(attempts.available_ms);

@@ -12,7 +12,8 @@ use swarmmq_protocol::{
 };
 
 use crate::{
-    ApplyError, Command, Effect, EntryBuilder, LeaseRequest, Leases, Outcome, Shard, ShardLimits, Wakeup,
+    ApplyError, AutoCreate, Command, Effect, EntryBuilder, LeaseRequest, Leases, Outcome, Shard, ShardLimits,
+    Wakeup,
 };
 
 /// A shard that leads, with a log of its own.
@@ -29,6 +30,10 @@ pub(super) fn name(text: &str) -> DestinationName {
 
 pub(super) fn default() -> GroupName {
     GroupName::default_group()
+}
+
+pub(super) fn create(destination: DestinationName, settings: DestinationSettings) -> Command {
+    Command::CreateDestination { destination, settings, group: GroupSettings::default() }
 }
 
 fn group(change: impl FnOnce(&mut GroupSettings)) -> GroupSettings {
@@ -61,7 +66,7 @@ impl Leader {
         stream.kind = DestinationSettings::stream().kind;
         stream.overflow = DestinationSettings::stream().overflow;
         for (destination, of) in [(name("queue"), queue), (name("stream"), stream)] {
-            leader.done(Command::CreateDestination { destination, settings: of });
+            leader.done(create(destination, of));
         }
         let (stream, group) = (name("stream"), default());
         leader.done(Command::CreateGroup {
@@ -354,10 +359,7 @@ fn a_dead_letter_that_is_sent_twice_is_stored_once() {
         group.dead_letter = Some(name("dead"));
     });
     let mut leader = Leader::with(|_| {}, settings);
-    leader.done(Command::CreateDestination {
-        destination: name("dead"),
-        settings: DestinationSettings::queue(),
-    });
+    leader.done(create(name("dead"), DestinationSettings::queue()));
     leader.put("queue", &[Message::new("a"), Message::new("b"), Message::new("c")]);
     let receipts = leader.lease("queue", 2);
     leader.settle("queue", Verdict::Nack { delay_ms: 0 }, receipts);
@@ -451,7 +453,7 @@ fn limits_of_the_shard_refuse_with_a_reason() {
     let limits = ShardLimits { destinations_max: 2, groups_max: 1, ..ShardLimits::default() };
     let mut leader = Leader::limited(limits, |_| {}, GroupSettings::default());
     let settings = DestinationSettings::queue();
-    let (code, _) = leader.refused(&Command::CreateDestination { destination: name("third"), settings });
+    let (code, _) = leader.refused(&create(name("third"), settings));
     assert_eq!(code, ErrorCode::LimitReached);
     let settings = GroupSettings::default();
     let group = GroupName::new("b").unwrap();
@@ -463,11 +465,65 @@ fn limits_of_the_shard_refuse_with_a_reason() {
         expected_last: None,
         messages: vec![Message::new("x").encode().unwrap()],
     };
-    let auto_create = Some(DestinationSettings::queue());
+    let auto_create = Some(AutoCreate::from(DestinationSettings::queue()));
     let (code, _) = leader.refused(&Command::Put { put: put.clone(), auto_create });
     assert_eq!(code, ErrorCode::LimitReached);
     let (code, _) = leader.refused(&Command::Put { put, auto_create: None });
     assert_eq!(code, ErrorCode::UnknownDestination);
+}
+
+fn put_one(destination: &str, auto_create: Option<AutoCreate>) -> Command {
+    let messages = vec![Message::new("x").encode().unwrap()];
+    let put = Put { destination: name(destination), stamp: None, expected_last: None, messages };
+    Command::Put { put, auto_create }
+}
+
+#[test]
+fn a_queue_begins_with_the_group_it_was_made_with() {
+    let mut leader = Leader::new(ShardLimits::default());
+    let settings = group(|group| {
+        group.deliveries_max = 2;
+        group.lease_ms = 5_000;
+        group.dead_letter = Some(name("dead"));
+    });
+    let auto = AutoCreate { destination: DestinationSettings::queue(), group: settings.clone() };
+    assert!(matches!(leader.apply(&put_one("made", Some(auto.clone()))), Outcome::Put(_)));
+    assert_eq!(leader.shard.group_settings(&name("made"), &default()), Some(&settings));
+    // A destination that is there keeps what it has, whatever a put would make it with.
+    assert!(matches!(
+        leader.apply(&put_one("made", Some(DestinationSettings::stream().into()))),
+        Outcome::Put(_)
+    ));
+    assert_eq!(leader.shard.group_settings(&name("made"), &default()), Some(&settings));
+    let create = |destination, settings: DestinationSettings, group| Command::CreateDestination {
+        destination: name(destination),
+        settings,
+        group,
+    };
+    leader.done(create("asked-for", DestinationSettings::queue(), settings.clone()));
+    assert_eq!(leader.shard.group_settings(&name("asked-for"), &default()), Some(&settings));
+    leader.done(create("stream", DestinationSettings::stream(), settings.clone()));
+    assert_eq!(leader.shard.group_settings(&name("stream"), &default()), None, "a stream begins without");
+    // Where the dead letters of the others go is made without any of its own.
+    assert!(matches!(leader.apply(&put_one("dead", Some(auto))), Outcome::Put(_)));
+    let expected = group(|group| group.lease_ms = 5_000);
+    assert_eq!(leader.shard.group_settings(&name("dead"), &default()), Some(&expected));
+    assert_eq!(leader.shard.destinations(), 4);
+    assert!(leader.shard.has_destination(&name("dead")) && !leader.shard.has_destination(&name("no")));
+}
+
+#[test]
+fn a_queue_whose_group_is_invalid_is_not_made() {
+    let mut leader = Leader::new(ShardLimits::default());
+    for wrong in [group(|group| group.lease_ms = 0), group(|group| group.dead_letter = Some(name("queue")))] {
+        let (code, _) = leader.refused(&Command::CreateDestination {
+            destination: name("queue"),
+            settings: DestinationSettings::queue(),
+            group: wrong,
+        });
+        assert_eq!(code, ErrorCode::InvalidSettings);
+        assert_eq!(leader.shard.destinations(), 0);
+    }
 }
 
 #[test]
@@ -575,7 +631,7 @@ fn destinations_are_listed_by_prefix_and_page() {
     let mut leader = Leader::new(ShardLimits::default());
     for destination in ["a", "b.1", "b.2", "b.3", "c"] {
         let settings = DestinationSettings::queue();
-        leader.done(Command::CreateDestination { destination: name(destination), settings });
+        leader.done(create(name(destination), settings));
     }
     let list = |prefix: &str, after: Option<&str>, limit| {
         let page = leader.shard.list(0, prefix, after.map(name).as_ref(), limit);
@@ -596,7 +652,7 @@ fn a_hundred_thousand_idle_queues_ask_for_nothing() {
         let mut entry = EntryBuilder::new(leader.now_ms, leader.shard.token_bound());
         for at in 0..1000 {
             let destination = name(&format!("queue-{nth}-{at}"));
-            entry.push(&Command::CreateDestination { destination, settings: DestinationSettings::queue() });
+            entry.push(&create(destination, DestinationSettings::queue()));
         }
         leader.index += 1;
         let _ = leader.shard.apply(leader.index, entry.finish()).unwrap();
@@ -613,7 +669,7 @@ fn many_expiries_at_once_are_bounded_and_lose_no_destination() {
     for destination in &names {
         let mut settings = DestinationSettings::queue();
         settings.age_max_ms = 100;
-        leader.done(Command::CreateDestination { destination: name(destination), settings });
+        leader.done(create(name(destination), settings));
         leader.put(destination, &[Message::new("x")]);
     }
     leader.now_ms = 20_000;

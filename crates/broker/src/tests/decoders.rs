@@ -7,10 +7,10 @@ use swarmmq_protocol::request::{Put, Verdict};
 use swarmmq_protocol::settings::{DestinationSettings, GroupSettings, Position};
 use swarmmq_protocol::{Message, MessageId, ProducerId, ProducerStamp};
 
-use super::behaviour::{Leader, default, name};
+use super::behaviour::{Leader, create, default, name};
 use crate::command::Placed;
 use crate::entry::decode;
-use crate::{Command, EntryBuilder, LeaseRequest, SequenceRun, Shard, ShardLimits};
+use crate::{AutoCreate, Command, EntryBuilder, LeaseRequest, SequenceRun, Shard, ShardLimits};
 
 const ENTRY_V1: &str = include_str!("fixtures/entry_v1.hex");
 const SNAPSHOT_V1: &str = include_str!("fixtures/snapshot_v1.hex");
@@ -54,7 +54,10 @@ fn every_command() -> Vec<Command> {
         runs: runs.clone(),
     };
     vec![
-        Command::Put { put: put.clone(), auto_create: Some(queue.clone()) },
+        Command::Put {
+            put: put.clone(),
+            auto_create: Some(AutoCreate { destination: queue.clone(), group: settings.clone() }),
+        },
         Command::Put { put: Put { stamp: None, expected_last: None, ..put }, auto_create: None },
         settle(Verdict::Ack),
         settle(Verdict::Nack { delay_ms: 250 }),
@@ -66,7 +69,11 @@ fn every_command() -> Vec<Command> {
             at_once: true,
             runs: runs.clone(),
         },
-        Command::CreateDestination { destination: name("other"), settings: DestinationSettings::stream() },
+        Command::CreateDestination {
+            destination: name("other"),
+            settings: DestinationSettings::stream(),
+            group: settings.clone(),
+        },
         Command::UpdateDestination { destination: destination.clone(), settings: queue },
         Command::CreateGroup { destination: name("other"), group: group.clone(), settings: settings.clone() },
         Command::UpdateGroup { destination: destination.clone(), group: group.clone(), settings },
@@ -100,7 +107,7 @@ fn full_shard() -> Shard {
         ("stream", DestinationSettings::stream()),
         ("gone", DestinationSettings::queue()),
     ] {
-        leader.done(Command::CreateDestination { destination: name(destination), settings: of });
+        leader.done(create(name(destination), of));
     }
     let group = default();
     leader.done(Command::CreateGroup {
@@ -174,11 +181,8 @@ fn messages_of_an_entry_are_slices_of_it() {
 #[test]
 fn a_snapshot_is_cut_into_chunks_and_may_be_cut_otherwise() {
     let mut leader = Leader::new(ShardLimits::default());
-    leader.done(Command::CreateDestination {
-        destination: name("queue"),
-        settings: DestinationSettings::queue(),
-    });
-    leader.put_many("queue", 100_000);
+    leader.done(create(name("queue"), DestinationSettings::queue()));
+    leader.put_many("queue", 300_000);
     let chunks = leader.shard.snapshot();
     assert!(chunks.len() > 2 && chunks.iter().all(|chunk| chunk.len() < (1 << 20) + 1000));
     let whole = Bytes::from(chunks.concat());

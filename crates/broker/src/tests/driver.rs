@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::test_runner::TestCaseError;
 use swarmmq_protocol::request::{Put, Settle, Verdict};
-use swarmmq_protocol::settings::DestinationSettings;
+use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
 use swarmmq_protocol::{DestinationName, GroupName, ProducerId, ProducerStamp, Receipt, Sequence};
 
 use super::history::{Op, Stamp, destination, group};
 use super::model::{Expected, Lease, Model};
 use crate::{
-    Applied, Command, Effect, EntryBuilder, LeaseRequest, Leased, Outcome, SequenceRun, Shard, ShardLimits,
-    Wakeup,
+    Applied, AutoCreate, Command, Effect, EntryBuilder, Frozen, LeaseRequest, Leased, Outcome, SequenceRun,
+    Shard, ShardLimits, Wakeup,
 };
 
 const NODE_MAX: u64 = 64;
@@ -63,6 +63,8 @@ pub(super) struct Driver {
     producers: BTreeMap<(usize, u128, u32), u64>,
     /// The floor of each group since it was made or reset: its generation, and the floor.
     floors: BTreeMap<(DestinationName, GroupName), (u64, u64)>,
+    /// A state that was frozen at the last restart and not written, and what it was then.
+    frozen: Option<(Frozen, Vec<Bytes>)>,
 }
 
 impl Driver {
@@ -86,13 +88,14 @@ impl Driver {
             hungry: BTreeSet::new(),
             producers: BTreeMap::new(),
             floors: BTreeMap::new(),
+            frozen: None,
         }
     }
 
     pub(super) fn step(&mut self, op: &Op) -> Checked {
         match op.clone() {
-            Op::Create { at, settings } => {
-                self.propose(Command::CreateDestination { destination: destination(at), settings });
+            Op::Create { at, settings, group } => {
+                self.propose(Command::CreateDestination { destination: destination(at), settings, group });
             }
             Op::Update { at, settings } => {
                 self.propose(Command::UpdateDestination { destination: destination(at), settings });
@@ -163,6 +166,7 @@ impl Driver {
     pub(super) fn finish(mut self) -> Checked {
         self.commit(0)?;
         self.compare()?;
+        self.compare_frozen()?;
         holds!(self.leader.snapshot() == self.follower.snapshot(), "leader and follower differ");
         let restored = Shard::restore(&self.leader.snapshot())
             .map_err(|error| TestCaseError::fail(format!("the snapshot cannot be read: {error}")))?;
@@ -186,7 +190,7 @@ impl Driver {
         messages: &[swarmmq_protocol::Message],
         stamp: Option<Stamp>,
         expected: Option<bool>,
-        auto: bool,
+        auto: Option<GroupSettings>,
     ) {
         let count = messages.len() as u64;
         let stamp = stamp.map(|Stamp { producer, epoch, back }| {
@@ -202,8 +206,9 @@ impl Driver {
             expected_last: expected.map(|right| if right { last } else { last + 7 }),
             messages: messages.iter().map(|message| message.encode().unwrap()).collect(),
         };
-        let settings = || if at == 1 { DestinationSettings::stream() } else { DestinationSettings::queue() };
-        self.propose(Command::Put { put, auto_create: auto.then(settings) });
+        let settings = if at == 1 { DestinationSettings::stream() } else { DestinationSettings::queue() };
+        let auto_create = auto.map(|group| AutoCreate { destination: settings, group });
+        self.propose(Command::Put { put, auto_create });
     }
 
     /// Sequences of the group that commands are under way about.
@@ -499,7 +504,10 @@ impl Driver {
                 Put { destination: batch.target.clone(), stamp: Some(stamp), expected_last: None, messages };
             let through = last.outbox_sequence - leave.min(batch.letters.len() as u64);
             let again = if again { vec![first.outbox_sequence] } else { Vec::new() };
-            self.propose(Command::Put { put, auto_create: Some(DestinationSettings::queue()) });
+            let mut auto_create = AutoCreate::from(DestinationSettings::queue());
+            auto_create.group.deliveries_max = 2;
+            auto_create.group.dead_letter = Some(batch.target.clone());
+            self.propose(Command::Put { put, auto_create: Some(auto_create) });
             self.propose(Command::OutboxDone { target: batch.target, epoch: batch.epoch, through, again });
         }
     }
@@ -519,12 +527,22 @@ impl Driver {
         if commit {
             self.commit(0)?;
         }
+        self.compare_frozen()?;
         let snapshot = self.leader.snapshot();
         let restored = Shard::restore(&snapshot)
             .map_err(|error| TestCaseError::fail(format!("the snapshot cannot be read: {error}")))?;
         holds!(restored.snapshot() == snapshot, "a restored shard gives another snapshot");
         self.leader = restored;
+        self.frozen = Some((self.leader.freeze(), snapshot));
         self.new_term();
+        Ok(())
+    }
+
+    /// What was frozen is written as it was, whatever has happened since.
+    fn compare_frozen(&mut self) -> Checked {
+        if let Some((frozen, then)) = self.frozen.take() {
+            holds!(frozen.write() == then, "a frozen state has changed before it was written");
+        }
         Ok(())
     }
 

@@ -12,27 +12,88 @@ const HISTORIES: u32 = 10_000;
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    Create { at: usize, settings: DestinationSettings },
-    Update { at: usize, settings: DestinationSettings },
-    Delete { at: usize },
-    Purge { at: usize },
-    CreateGroup { at: usize, group: usize, settings: GroupSettings },
-    UpdateGroup { at: usize, group: usize, settings: GroupSettings },
-    DeleteGroup { at: usize, group: usize },
-    Pause { at: usize, group: usize, paused: bool },
-    Reset { at: usize, group: usize, to: Position },
-    Put { at: usize, messages: Vec<Message>, stamp: Option<Stamp>, expected: Option<bool>, auto: bool },
-    Lease { at: usize, group: usize, consumer: u64, messages_max: usize, bytes_max: usize, lease_ms: u64 },
-    Settle { picks: Vec<(u16, u8)>, verdict: swarmmq_protocol::request::Verdict },
-    Commit { skew_ms: u64 },
-    Abandon { pick: u16 },
-    Wait { ms: u64 },
+    Create {
+        at: usize,
+        settings: DestinationSettings,
+        group: GroupSettings,
+    },
+    Update {
+        at: usize,
+        settings: DestinationSettings,
+    },
+    Delete {
+        at: usize,
+    },
+    Purge {
+        at: usize,
+    },
+    CreateGroup {
+        at: usize,
+        group: usize,
+        settings: GroupSettings,
+    },
+    UpdateGroup {
+        at: usize,
+        group: usize,
+        settings: GroupSettings,
+    },
+    DeleteGroup {
+        at: usize,
+        group: usize,
+    },
+    Pause {
+        at: usize,
+        group: usize,
+        paused: bool,
+    },
+    Reset {
+        at: usize,
+        group: usize,
+        to: Position,
+    },
+    Put {
+        at: usize,
+        messages: Vec<Message>,
+        stamp: Option<Stamp>,
+        expected: Option<bool>,
+        auto: Option<GroupSettings>,
+    },
+    Lease {
+        at: usize,
+        group: usize,
+        consumer: u64,
+        messages_max: usize,
+        bytes_max: usize,
+        lease_ms: u64,
+    },
+    Settle {
+        picks: Vec<(u16, u8)>,
+        verdict: swarmmq_protocol::request::Verdict,
+    },
+    Commit {
+        skew_ms: u64,
+    },
+    Abandon {
+        pick: u16,
+    },
+    Wait {
+        ms: u64,
+    },
     Due,
-    Release { consumer: u64 },
-    Forward { leave: u64, again: bool },
+    Release {
+        consumer: u64,
+    },
+    Forward {
+        leave: u64,
+        again: bool,
+    },
     RestartOutbox,
-    Lead { commit: bool },
-    Restore { commit: bool },
+    Lead {
+        commit: bool,
+    },
+    Restore {
+        commit: bool,
+    },
 }
 
 /// A producer's stamp: which producer, which epoch, and how far from the next sequence.
@@ -124,6 +185,11 @@ fn group_settings() -> impl Strategy<Value = GroupSettings> {
     )
 }
 
+/// The group that a queue begins with: mostly the default one.
+fn first_group() -> impl Strategy<Value = GroupSettings> {
+    prop_oneof![2 => Just(GroupSettings::default()), 1 => group_settings()]
+}
+
 fn verdict() -> impl Strategy<Value = swarmmq_protocol::request::Verdict> {
     use swarmmq_protocol::request::Verdict;
     prop_oneof![
@@ -145,7 +211,8 @@ fn op() -> impl Strategy<Value = Op> {
     let at = || 0_usize..2;
     let nth = || 0_usize..2;
     prop_oneof![
-        2 => (0_usize..2).prop_flat_map(|at| settings(at).prop_map(move |settings| Op::Create { at, settings })),
+        2 => (0_usize..2).prop_flat_map(|at| (settings(at), first_group())
+            .prop_map(move |(settings, group)| Op::Create { at, settings, group })),
         2 => (0_usize..2).prop_flat_map(|at| settings(at).prop_map(move |settings| Op::Update { at, settings })),
         1 => (0_usize..3).prop_map(|at| Op::Delete { at }),
         1 => at().prop_map(|at| Op::Purge { at }),
@@ -156,7 +223,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (at(), nth()).prop_map(|(at, group)| Op::DeleteGroup { at, group }),
         2 => (at(), nth(), any::<bool>()).prop_map(|(at, group, paused)| Op::Pause { at, group, paused }),
         2 => (at(), nth(), position()).prop_map(|(at, group, to)| Op::Reset { at, group, to }),
-        24 => (at(), proptest::collection::vec(message(), 1..4), stamp, expected, any::<bool>()).prop_map(
+        24 => (at(), proptest::collection::vec(message(), 1..4), stamp, expected, proptest::option::of(first_group())).prop_map(
             |(at, messages, stamp, expected, auto)| Op::Put { at, messages, stamp, expected, auto }
         ),
         24 => (at(), nth(), 1_u64..3, 1_usize..5, 10_usize..200, seldom(10..300)).prop_map(

@@ -436,20 +436,21 @@ impl Model {
         self.generations
     }
 
-    fn create(&mut self, name: &DestinationName, settings: &DestinationSettings, void: Void) -> Outcome<()> {
+    fn create(
+        &mut self,
+        name: &DestinationName,
+        settings: &DestinationSettings,
+        group: &GroupSettings,
+        void: Void,
+    ) -> Outcome<()> {
         if let Some(existing) = self.destination(name) {
             return if existing.settings == *settings { Ok(()) } else { Err(ErrorCode::AlreadyExists) };
         }
         let mut groups = Vec::new();
         if settings.kind == DestinationKind::Queue {
             let generation = self.generation();
-            groups.push(Group::new(
-                GroupName::default_group(),
-                GroupSettings::default(),
-                generation,
-                void,
-                1,
-            ));
+            let start = 1;
+            groups.push(Group::new(GroupName::default_group(), group.clone(), generation, void, start));
         }
         self.destinations.push(Destination {
             name: name.clone(),
@@ -491,14 +492,19 @@ impl Model {
         match command {
             Command::Put { put, auto_create } => {
                 if self.destination(&put.destination).is_none() {
-                    let settings = auto_create.as_ref().ok_or(ErrorCode::UnknownDestination)?;
+                    let auto = auto_create.as_ref().ok_or(ErrorCode::UnknownDestination)?;
                     if put.stamp.is_some_and(|stamp| stamp.sequence != 1) {
                         return Err(ErrorCode::UnknownProducer);
                     }
                     if put.expected_last.is_some_and(|expected| expected != 0) {
                         return Err(ErrorCode::WrongRevision);
                     }
-                    self.create(&put.destination, settings, void)?;
+                    // Where the dead letters go has none of its own.
+                    let mut group = auto.group.clone();
+                    if group.dead_letter.as_ref() == Some(&put.destination) {
+                        (group.dead_letter, group.deliveries_max) = (None, 0);
+                    }
+                    self.create(&put.destination, &auto.destination, &group, void)?;
                 }
                 return Ok(Expected::Put(self.found(&put.destination)?.put(put, index, now_ms, node_max)?));
             }
@@ -510,8 +516,8 @@ impl Model {
                 let verdict = Verdict::Nack { delay_ms: 0 };
                 self.settle(destination, group, &verdict, runs, planned, *at_once)?;
             }
-            Command::CreateDestination { destination, settings } => {
-                self.create(destination, settings, void)?
+            Command::CreateDestination { destination, settings, group } => {
+                self.create(destination, settings, group, void)?
             }
             Command::UpdateDestination { destination, settings } => {
                 let found = self.found(destination)?;

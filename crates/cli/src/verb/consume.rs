@@ -56,9 +56,9 @@ pub(crate) struct Consume {
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "count")]
     lease: Option<Duration>,
 
-    /// Messages that may be underway to us and not acknowledged
-    #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    in_flight: u32,
+    /// Messages that may be underway to us and not acknowledged [default: the node's performance.batch_size]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    in_flight: Option<u32>,
 
     /// Show each message's sequence, time, attempt, key and headers in front of it
     #[arg(long)]

@@ -66,7 +66,12 @@ impl Health {
             return Err(Failure::failed(format!("{address} is not healthy: {}", answer.reasons())));
         }
         let state = serde_json::json!({ "http": address, "healthy": true, "report": answer.report });
-        console.done(format!("{} {address}", console.paint.good("healthy")), &state)
+        let healthy = console.paint.good("healthy");
+        let text = match answer.degraded() {
+            Some(degraded) => format!("{healthy} {address}, but {degraded}"),
+            None => format!("{healthy} {address}"),
+        };
+        console.done(text, &state)
     }
 
     fn ask(&self, address: &str, tls: Option<ClientConnection>) -> io::Result<Vec<u8>> {

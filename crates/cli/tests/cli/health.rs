@@ -27,6 +27,8 @@ fn server(answer: &'static str) -> (String, JoinHandle<String>) {
 const OK: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"status\":\"ok\",\"ready\":true}";
 const NOT_READY: &str = "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"status\":\"not ready\",\"reasons\":\
+    [{\"code\":\"STARTING\",\"explanation\":\"the node reads its journal\"}]}";
+const DISK_FULL: &str = "HTTP/1.1 200 OK\r\n\r\n{\"status\":\"degraded\",\"ready\":true,\"reasons\":[],\"degraded\":\
     [{\"code\":\"DISK-FULL\",\"explanation\":\"the disk is full: puts are refused\"}]}";
 
 #[test]
@@ -51,7 +53,15 @@ fn a_healthy_node_is_an_object_for_a_program() {
 fn a_node_that_is_not_ready_exits_with_1_and_says_why() {
     let (address, served) = server(NOT_READY);
     let ended = run(&["health", "--http", &address]).with(1);
-    assert!(ended.stderr.contains("the disk is full: puts are refused"), "{ended:#?}");
+    assert!(ended.stderr.contains("the node reads its journal"), "{ended:#?}");
+    served.join().unwrap();
+}
+
+#[test]
+fn a_node_with_a_full_disk_exits_with_0_and_says_so() {
+    let (address, served) = server(DISK_FULL);
+    let ended = run(&["health", "--http", &address]).with(0);
+    assert_eq!(ended.stdout, format!("healthy {address}, but the disk is full: puts are refused\n"));
     served.join().unwrap();
 }
 

@@ -137,6 +137,16 @@ fn an_interrupted_consumer_has_acknowledged_what_it_wrote() {
 }
 
 #[test]
+fn a_consumer_that_asks_for_nothing_is_sent_what_the_node_says() {
+    let node = Node::start_with("performance: { batch_size: 3 }\n");
+    node.run_with_input(&["produce", "-d", "lines"], "1\n2\n3\n4\n5\n").with(0);
+    let held = ["consume", "-d", "lines", "--no-ack", "--timeout", "1s"];
+    assert_eq!(node.run(&held).with(0).stdout, "1\n2\n3\n");
+    let more = [&held[..], &["--in-flight", "4"]].concat();
+    assert_eq!(node.run(&more).with(0).stdout, "1\n2\n3\n4\n");
+}
+
+#[test]
 fn a_full_destination_is_told_with_its_code() {
     let node = Node::start();
     node.run(&["queue", "create", "small", "--max-messages", "2"]).with(0);

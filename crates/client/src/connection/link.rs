@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use swarmmq_protocol::limits::MESSAGE_BYTES_MAX;
+use swarmmq_protocol::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 use swarmmq_protocol::native::Welcome;
 use swarmmq_protocol::{ErrorCode, ErrorReply};
 use tokio::sync::{Notify, watch};
@@ -20,6 +20,9 @@ use crate::connection::session::Session;
 use crate::connection::transport::{Transport, Welcomed};
 use crate::error::Error;
 use crate::options::ClientOptions;
+
+/// The credit of a consumer until a node has said what it is, which is before anything is asked of it.
+const CREDIT_UNTIL_WELCOME: u32 = 100;
 
 /// Whom a link connects to.
 #[derive(Debug, Clone)]
@@ -161,6 +164,12 @@ impl Link {
     /// Largest encoded message that may be sent, as far as is known.
     pub(crate) fn message_bytes_max(&self) -> usize {
         self.welcome().map_or(MESSAGE_BYTES_MAX, |welcome| welcome.message_bytes_max as usize)
+    }
+
+    /// The credit of consumers that were given none, messages: what the node says, 1 to 4,096.
+    pub(crate) fn credit_default(&self) -> u32 {
+        let said = self.welcome().map_or(CREDIT_UNTIL_WELCOME, |welcome| welcome.credit_default);
+        said.clamp(1, BATCH_MAX as u32)
     }
 
     /// Whether the link's node has this address.

@@ -28,7 +28,7 @@ impl ConsumerBuilder {
         let terms = Terms {
             destination,
             group: GroupName::default_group(),
-            credit: 256,
+            credit: None,
             lease: None,
             auto_extend: false,
         };
@@ -42,9 +42,10 @@ impl ConsumerBuilder {
     }
 
     /// Sets how many messages the consumer has at most that are not settled, buffered ones included.
-    /// Default 256. A message counts until the node has answered its settlement.
+    /// Default: what the node says when it welcomes the client (`performance.batch_size` of its configuration,
+    /// 1 to 4,096, 100 if nobody chose). A message counts until the node has answered its settlement.
     pub fn credit(mut self, credit: u32) -> Self {
-        self.terms.credit = credit;
+        self.terms.credit = Some(credit);
         self
     }
 
@@ -145,7 +146,7 @@ impl ConsumerBuilder {
 
     fn validate(&self) -> Result<(), Error> {
         let Terms { credit, lease, auto_extend, .. } = &self.terms;
-        if *credit == 0 {
+        if *credit == Some(0) {
             return wrong("credit", "0".into(), "nothing would ever be delivered");
         }
         if lease.is_some_and(|lease| lease < Duration::from_millis(1)) {

@@ -32,7 +32,8 @@ const CREDIT_PART: u32 = 4;
 pub(super) struct Terms {
     pub(super) destination: DestinationName,
     pub(super) group: GroupName,
-    pub(super) credit: u32,
+    /// `None`: what the node says.
+    pub(super) credit: Option<u32>,
     pub(super) lease: Option<Duration>,
     pub(super) auto_extend: bool,
 }
@@ -53,6 +54,8 @@ struct State {
     phase: Phase,
     /// Recognises the answer to the last subscription.
     attempt: u32,
+    /// Most messages that are granted, buffered and held together.
+    credit: u32,
     /// Credit that the node has and has not used.
     granted: u32,
     buffer: VecDeque<Buffered>,
@@ -130,6 +133,7 @@ impl std::fmt::Debug for Core {
 impl Core {
     pub(super) fn start(terms: Terms, client: &Client, settler: Arc<Settler>) -> Arc<Self> {
         let shared = &client.shared;
+        let link = shared.router.link_for(Some(&terms.destination));
         let core = Arc::new(Self {
             client: Arc::downgrade(shared),
             client_closing: shared.closing.clone(),
@@ -137,11 +141,12 @@ impl Core {
             state: Mutex::new(State {
                 phase: Phase::Wanted,
                 attempt: 0,
+                credit: terms.credit.unwrap_or_else(|| link.credit_default()),
                 granted: 0,
                 buffer: VecDeque::new(),
                 held: 0,
                 leased: HashMap::new(),
-                link: shared.router.link_for(Some(&terms.destination)),
+                link,
                 is_ready: false,
                 waker: None,
                 backoff: Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1),
@@ -156,7 +161,7 @@ impl Core {
             changed: Notify::new(),
         });
         tokio::spawn(drive(Arc::downgrade(&core), core.driver.clone(), shared.closing.clone()));
-        let wake = core.state.lock().link_to_wake(core.terms.credit);
+        let wake = core.state.lock().link_to_wake();
         core.wake(wake);
         core
     }
@@ -191,7 +196,7 @@ impl Core {
             }
             let has_news = !state.buffer.is_empty() || state.is_over();
             let waker = if has_news { state.waker.take() } else { None };
-            (result, state.link_to_wake(self.terms.credit), waker)
+            (result, state.link_to_wake(), waker)
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -306,7 +311,7 @@ impl Core {
         });
         let lease_ms = u64::from(self.terms.lease.map_or(0, milliseconds));
         for receipt in extend {
-            self.settler.settle_later(receipt, Verdict::Extend { lease_ms }, None);
+            self.settler.settle_later(receipt, Verdict::Extend { lease_ms }, None, None);
         }
         next
     }
@@ -385,23 +390,23 @@ impl State {
     }
 
     /// Credit that the node could be given.
-    fn owed(&self, credit: u32) -> u32 {
+    fn owed(&self) -> u32 {
         let here = u32::try_from(self.buffer.len() + self.held).unwrap_or(u32::MAX);
-        credit.saturating_sub(self.granted).saturating_sub(here)
+        self.credit.saturating_sub(self.granted).saturating_sub(here)
     }
 
     /// Credit that is worth a frame: a part of all, or any where nothing else could come.
-    fn owed_now(&self, credit: u32) -> u32 {
-        let owed = self.owed(credit);
+    fn owed_now(&self) -> u32 {
+        let owed = self.owed();
         let is_starving = self.granted == 0 && self.buffer.is_empty();
-        if self.is_closing || owed < (credit / CREDIT_PART).max(1) && !is_starving { 0 } else { owed }
+        if self.is_closing || owed < (self.credit / CREDIT_PART).max(1) && !is_starving { 0 } else { owed }
     }
 
     /// The link, if it is to be told that there is something to send.
-    fn link_to_wake(&mut self, credit: u32) -> Option<Arc<Link>> {
+    fn link_to_wake(&mut self) -> Option<Arc<Link>> {
         let has_frames = match self.phase {
             Phase::Wanted | Phase::Leaving(_) => true,
-            Phase::Subscribing(_) | Phase::Subscribed(_) => self.owed_now(credit) > 0,
+            Phase::Subscribing(_) | Phase::Subscribed(_) => self.owed_now() > 0,
             Phase::Paused(_) | Phase::Left | Phase::Over => false,
         };
         if self.is_ready || !has_frames {
@@ -446,7 +451,7 @@ impl Endpoint for Core {
                 state.is_ready = !self.write(&mut state, out);
                 return state.is_ready;
             }
-            state.link_to_wake(self.terms.credit)
+            state.link_to_wake()
         };
         self.wake(moved);
         false
@@ -544,8 +549,10 @@ impl Core {
             Phase::Wanted | Phase::Leaving(_) if !out.has_room() => return false,
             Phase::Wanted => {
                 state.attempt = state.attempt.wrapping_add(1);
+                // The node may be another one than before.
+                state.credit = self.terms.credit.unwrap_or_else(|| state.link.credit_default());
                 state.granted = 0;
-                state.granted = state.owed(self.terms.credit);
+                state.granted = state.owed();
                 let subscribe = Request::Subscribe(Subscribe {
                     destination: self.terms.destination.clone(),
                     group: self.terms.group.clone(),
@@ -556,7 +563,7 @@ impl Core {
                 state.phase = Phase::Subscribing(out.subscribe(self.clone(), token, &subscribe));
             }
             Phase::Subscribing(id) | Phase::Subscribed(id) => {
-                let owed = state.owed_now(self.terms.credit);
+                let owed = state.owed_now();
                 if owed > 0 {
                     out.credit(id, owed);
                     state.granted += owed;

@@ -20,7 +20,8 @@ use crate::settle::{Settler, Settling};
 /// without that, it comes again when its lease ends.
 ///
 /// A settlement is queued when the method is *called*, and goes out with others; the future only
-/// waits for the node's answer. Dropping the future does not take it back.
+/// waits for the node's answer. Dropping the future does not take it back. The connection stays until the
+/// settlement is over, also when the client and all else that was made from it are dropped.
 #[derive(Debug)]
 #[must_use = "a message that is not settled comes again when its lease ends"]
 pub struct Delivered {
@@ -31,7 +32,7 @@ pub struct Delivered {
     hold: Option<Hold>,
     settler: Arc<Settler>,
     /// Keeps the connection until the message is settled.
-    _client: Client,
+    client: Client,
 }
 
 impl Delivered {
@@ -43,7 +44,7 @@ impl Delivered {
         client: Client,
     ) -> Self {
         let Delivery { receipt, attempt, stored_ms, .. } = *delivery;
-        Self { message, receipt, attempt, stored_ms, hold, settler, _client: client }
+        Self { message, receipt, attempt, stored_ms, hold, settler, client }
     }
 
     /// The message.
@@ -113,26 +114,26 @@ impl Delivered {
     /// As [`Self::ack`].
     pub fn extend(&self, lease: Duration) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let verdict = Verdict::Extend { lease_ms: milliseconds(lease) };
-        answer(self.settler.settle(self.receipt, verdict, None))
+        answer(self.settler.settle(self.receipt, verdict, None, self.client.clone()))
     }
 
     /// It is done, and nobody waits for the node to know. Failures are counted in
     /// [`crate::Statistics::failed_settlements`]; the message then comes again.
     pub fn ack_later(mut self) {
         let hold = self.hold.take();
-        self.settler.settle_later(self.receipt, Verdict::Ack, hold);
+        self.settler.settle_later(self.receipt, Verdict::Ack, hold, Some(self.client));
     }
 
     /// It could not be done now, and nobody waits for the node to know. As [`Self::ack_later`].
     pub fn nack_later(mut self, delay: Duration) {
         let hold = self.hold.take();
         let verdict = Verdict::Nack { delay_ms: milliseconds(delay) };
-        self.settler.settle_later(self.receipt, verdict, hold);
+        self.settler.settle_later(self.receipt, verdict, hold, Some(self.client));
     }
 
     fn settle(mut self, verdict: Verdict) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let hold = self.hold.take();
-        answer(self.settler.settle(self.receipt, verdict, hold))
+        answer(self.settler.settle(self.receipt, verdict, hold, self.client))
     }
 }
 

@@ -93,7 +93,9 @@ impl Consumer {
                 Err(error) => {
                     if self.reject_undecryptable {
                         let reason = error.to_string();
-                        self.settler.settle_later(delivery.receipt, Verdict::Reject { reason }, Some(hold));
+                        let client = Some(self.client.clone());
+                        let verdict = Verdict::Reject { reason };
+                        self.settler.settle_later(delivery.receipt, verdict, Some(hold), client);
                     }
                     return Err(error.into());
                 }

@@ -162,6 +162,15 @@ impl Core {
 
     /// Changes the state, tells everybody what came of it, and wakes whom it concerns.
     fn update(self: &Arc<Self>, act: impl FnOnce(&mut State, Instant) -> Vec<Resolved>) {
+        if self.change(act) {
+            // It resumes the line, and must look at the time anew.
+            self.driver.notify_one();
+        }
+    }
+
+    /// As [`Self::update`], but for the driver, which is not woken: one that wakes itself for as long as the line
+    /// is stalled never sleeps. Says whether the line is.
+    fn change(self: &Arc<Self>, act: impl FnOnce(&mut State, Instant) -> Vec<Resolved>) -> bool {
         let now = Instant::now();
         let (news, wake, is_stalled) = {
             let mut state = self.state.lock();
@@ -179,11 +188,8 @@ impl Core {
         if is_settled {
             self.settled.notify_waiters();
         }
-        if is_stalled {
-            // It resumes the line, and must look at the time anew.
-            self.driver.notify_one();
-        }
         self.wake(wake);
+        is_stalled
     }
 
     /// Chooses the link for the next attempt: nothing is under way now.
@@ -218,7 +224,7 @@ impl Core {
 
     /// Does what is due by time, and says when to come back, if ever.
     fn handle_time(self: &Arc<Self>) -> Option<Instant> {
-        self.update(|state, now| {
+        self.change(|state, now| {
             if state.line.is_due(now) {
                 self.choose_link(state);
             }

@@ -96,6 +96,24 @@ async fn a_consumer_that_settles_nothing_gets_its_credit_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_consumer_without_a_credit_of_its_own_takes_the_nodes() {
+    for (said, taken) in [(3, 3), (1_000_000, 4_096)] {
+        let manners = Manners { credit_default: said, ..Manners::default() };
+        let node = Node::start_with(World::new(), manners).await;
+        let orders = destination("orders");
+        node.world().fill(&orders, (0..5_000).map(numbered));
+        let client = connect(&node).await;
+        let mut consumer = client.consumer(&orders).build().await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..taken {
+            held.push(next(&mut consumer).await);
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(20), consumer.next()).await.is_err());
+        assert_eq!(node.world().leased(&orders), taken);
+    }
+}
+
+#[tokio::test]
 async fn acknowledgements_travel_together() {
     let (node, client, orders) = orders(200).await;
     let mut consumer = client.consumer(&orders).credit(200).build().await.unwrap();
@@ -394,4 +412,30 @@ async fn options_that_cannot_be_are_refused_before_anything_is_sent() {
     let hasty = client.consumer(&orders).lease(Duration::ZERO);
     assert_eq!(name_of(hasty.build().await.unwrap_err()), "lease");
     assert_eq!(node.counts().requests, 0);
+}
+
+#[tokio::test]
+async fn a_message_is_settled_when_nothing_else_is_left_of_the_client() {
+    let (node, client, orders) = orders(2).await;
+    let group = GroupName::default_group();
+    let mut pulled = client.pull(&orders, &group, 2, Duration::ZERO).await.unwrap();
+    drop(client);
+    let (second, first) = (pulled.pop().unwrap(), pulled.pop().unwrap());
+    drop(pulled);
+    drop(second.ack());
+    node.world().until("the first acknowledgement", |_| (acked(&node, &orders) == 1).then_some(())).await;
+    soon("the answer", first.ack()).await.unwrap();
+    assert_eq!(acked(&node, &orders), 2);
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_waits_for_is_settled_when_nothing_else_is_left_of_the_client() {
+    let (node, client, orders) = orders(1).await;
+    let group = GroupName::default_group();
+    let mut pulled = client.pull(&orders, &group, 1, Duration::ZERO).await.unwrap();
+    drop(client);
+    let only = pulled.pop().unwrap();
+    drop(pulled);
+    only.ack_later();
+    node.world().until("the acknowledgement", |_| (acked(&node, &orders) == 1).then_some(())).await;
 }

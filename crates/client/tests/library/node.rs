@@ -64,6 +64,8 @@ pub(crate) struct Manners {
     /// It welcomes and hangs up.
     pub(crate) hangs_up: bool,
     pub(crate) in_flight_max: u32,
+    /// The credit that consumers are told to ask for; 0: 100.
+    pub(crate) credit_default: u32,
     pub(crate) idle_ms: u32,
     pub(crate) message_bytes_max: u32,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
@@ -303,6 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 message_bytes_max: or(manners.message_bytes_max, 1024 * 1024),
                 in_flight_max: or(manners.in_flight_max, 1024),
                 idle_ms: manners.idle_ms,
+                credit_default: or(manners.credit_default, 100),
             })
         } else {
             Frame::Goodbye(ErrorReply::new(ErrorCode::Unauthenticated, "the API key is not valid"))

@@ -334,6 +334,22 @@ async fn a_message_that_cannot_be_sent_in_its_time_is_an_error_that_says_why() {
 }
 
 #[tokio::test]
+async fn a_producer_that_waits_to_try_again_leaves_the_processor_to_others() {
+    let (node, client, orders) = orders().await;
+    let producer = client.producer(&orders).build();
+    on_puts(&node, Action::refuse(ErrorCode::DiskFull), |_| true);
+    let _confirmation = soon("room", producer.enqueue(numbered(1))).await.unwrap();
+    node.until("a few refusals", |counts| counts.puts >= 3).await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let busy = metrics.worker_total_busy_duration(0);
+    let span = Duration::from_millis(400);
+    // sleep: a span and not a condition, as nothing is to happen in it.
+    tokio::time::sleep(span).await;
+    let busy = metrics.worker_total_busy_duration(0) - busy;
+    assert!(busy < span / 2, "busy for {busy:?} of {span:?}");
+}
+
+#[tokio::test]
 async fn a_producer_follows_the_leader_and_comes_back_when_it_is_gone() {
     let world = World::new();
     let orders = destination("orders");

@@ -56,6 +56,7 @@ fn conversation() -> Vec<(char, u64, Frame)> {
                 message_bytes_max: 1_048_576,
                 in_flight_max: 1024,
                 idle_ms: 30_000,
+                credit_default: 100,
             }),
         ),
         ('>', 1, Frame::Request(Request::Put(put))),

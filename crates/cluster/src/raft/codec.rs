@@ -163,11 +163,13 @@ pub(super) fn decode_snapshot_prefix(
     let mut reader = Reader::new(prefix);
     let last = reader.option("last log id", read_log_id).map_err(damaged)?;
     let at = reader.option("membership log id", read_log_id).map_err(damaged)?;
-    let membership = if reader.left() == 8 {
+    let membership = if reader.clone().rest() == [0; 8].as_slice() {
         // No members at all: a snapshot from before the group had any.
         Membership::default()
     } else {
-        read_membership(&mut reader).map_err(damaged)?
+        let membership = read_membership(&mut reader).map_err(damaged)?;
+        reader.finish().map_err(damaged)?;
+        membership
     };
     Ok((last, StoredMembership::new(at, membership), rest))
 }
@@ -188,7 +190,8 @@ pub(super) fn encode_payload(entry: &Entry) -> Bytes {
 pub(super) fn decode_entry(record: swarmmq_journal::Entry) -> io::Result<Entry> {
     let id = log_id(record.term, raft_index(record.index));
     let payload = match record.payload.first() {
-        Some(&BLANK) => EntryPayload::Blank,
+        Some(&BLANK) if record.payload.len() == 1 => EntryPayload::Blank,
+        Some(&BLANK) => return Err(damaged("a blank entry has bytes behind its tag")),
         Some(&MEMBERSHIP) => {
             let mut reader = Reader::new(record.payload.slice(1..));
             let membership = read_membership(&mut reader).map_err(damaged)?;
@@ -232,6 +235,29 @@ mod tests {
         }
         assert_eq!(decode_log_id(encode_log_id(&log_id(8, 9))).unwrap(), log_id(8, 9));
         assert!(decode_vote(Bytes::from_static(b"short")).is_err());
+    }
+
+    #[test]
+    fn a_value_with_bytes_behind_it_is_damage() {
+        let record = |payload: &'static [u8]| {
+            let payload = Bytes::from_static(payload);
+            decode_entry(swarmmq_journal::Entry { index: 1, term: 1, payload })
+        };
+        assert!(record(&[BLANK]).is_ok());
+        assert!(record(&[BLANK, 0]).is_err());
+
+        let whole = encode_snapshot_prefix(Some(&log_id(1, 2)), &StoredMembership::new(None, members()));
+        let mut longer = BytesMut::from(&whole[..]);
+        longer.put_u8(0);
+        longer[..4].copy_from_slice(&u32::try_from(whole.len() - 3).unwrap().to_be_bytes());
+        assert!(decode_snapshot_prefix(whole).is_ok());
+        assert!(decode_snapshot_prefix(longer.freeze()).is_err());
+
+        let none = encode_snapshot_prefix(None, &StoredMembership::default());
+        let mut other = BytesMut::from(&none[..]);
+        *other.last_mut().unwrap() = 1;
+        assert!(decode_snapshot_prefix(none).is_ok());
+        assert!(decode_snapshot_prefix(other.freeze()).is_err());
     }
 
     #[test]

@@ -26,6 +26,8 @@ use crate::runtime::Runtime;
 const HEARTBEAT_MS: u64 = 250;
 /// A follower that heard nothing for this long stands for election, ms; the longest such time is twice that.
 const ELECTION_MS: u64 = 1_000;
+/// A snapshot that takes longer is not waited for.
+const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What a group is made of.
 pub(crate) struct GroupOptions {
@@ -191,11 +193,22 @@ impl Consensus for Group {
     }
 
     async fn compacted(&self, index: u64) {
-        let reached = |metrics: &openraft::RaftMetrics<Types>| {
+        let is_reached = |metrics: &openraft::RaftMetrics<Types>| {
             metrics.running_state.is_err()
                 || metrics.snapshot.is_some_and(|id| codec::journal_index(id.index) >= index)
         };
-        let _stopped = self.raft.wait(Some(Duration::from_secs(60))).metrics(reached, "a snapshot").await;
+        let mut before = self.raft.metrics().borrow_watched().snapshot;
+        loop {
+            // One that is asked for while an older one is written is not taken: it is asked for again then.
+            let changed =
+                |metrics: &openraft::RaftMetrics<Types>| is_reached(metrics) || metrics.snapshot != before;
+            let waited = self.raft.wait(Some(SNAPSHOT_WAIT_MAX)).metrics(changed, "a snapshot").await;
+            match waited {
+                Ok(metrics) if !is_reached(&metrics) => before = metrics.snapshot,
+                _ => return,
+            }
+            self.compact().await;
+        }
     }
 
     async fn shutdown(&self) {

@@ -12,6 +12,7 @@
 //! leadership has a term of its own and the lease tokens made of it never repeat.
 
 mod codec;
+pub(crate) mod fuzzing;
 mod group;
 mod log_store;
 mod network;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
@@ -14,7 +14,7 @@ use swarmmq_journal::{GroupId, Journal, SnapshotError};
 
 use super::codec;
 use super::type_config::{Commands, LogId, SnapshotMeta, StoredMembership, Types};
-use crate::consensus::SharedMachine;
+use crate::consensus::{SharedMachine, WriteSnapshot};
 use crate::runtime::Runtime;
 
 /// How long a snapshot waits for room before it is tried again.
@@ -91,14 +91,12 @@ impl RaftStateMachine<Types> for StateMachine {
         // Applying and this call come from one task, so position and state belong together.
         let position = self.position.lock().clone();
         let meta = SnapshotMeta { last_log_id: position.last, last_membership: position.membership.clone() };
-        let chunks =
-            codec::frame_snapshot(position.last.as_ref(), &position.membership, self.machine.snapshot());
         Builder {
             group: self.group,
             journal: self.journal.clone(),
             runtime: self.runtime.clone(),
             meta,
-            chunks,
+            state: Some(self.machine.snapshot()),
         }
     }
 
@@ -146,7 +144,7 @@ pub(super) struct Builder {
     journal: Journal,
     runtime: Runtime,
     meta: SnapshotMeta,
-    chunks: Vec<Bytes>,
+    state: Option<WriteSnapshot>,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
@@ -154,7 +152,10 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
     async fn build_snapshot(&mut self) -> Result<Taken, io::Error> {
         let (journal, group) = (self.journal.clone(), self.group);
-        let chunks = std::mem::take(&mut self.chunks);
+        let state = self.state.take().ok_or_else(|| io::Error::other("this snapshot was written already"))?;
+        let meta = self.meta.clone();
+        let write = move || codec::frame_snapshot(meta.last_log_id.as_ref(), &meta.last_membership, state());
+        let chunks = self.runtime.blocking(write).await;
         let index = self.meta.last_log_id.map_or(0, |id| codec::journal_index(id.index));
         loop {
             let (journal, written) = (journal.clone(), chunks.clone());
@@ -169,10 +170,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
                 Err(error) => return Err(io::Error::other(error)),
             }
         }
-        let mut snapshot = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-        for chunk in chunks {
-            snapshot.extend_from_slice(&chunk);
-        }
-        Ok(Snapshot { meta: self.meta.clone(), snapshot: snapshot.freeze() })
+        let snapshot = self.runtime.blocking(move || Bytes::from(chunks.concat())).await;
+        Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
 use swarmmq_broker::{Due, LeaseRequest, Leased, filter};
 use swarmmq_protocol::request::{Settle, Verdict};
 use swarmmq_protocol::response::{Delivery, Response};
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::proposal::Origin;
-use super::state::Shard;
+use super::state::{Core, Shard};
 use super::submit;
 use super::takers::{Key, Taker};
 
@@ -107,15 +108,23 @@ fn propose_timed(shard: &Arc<Shard>, commands: Vec<swarmmq_broker::Command>) {
 /// Gives the next in a group's line what there is for it. Where it took something the group comes up
 /// again, behind the others.
 async fn serve(shard: &Arc<Shard>, key: Key) {
-    let taker = shard.core.lock().takers.next_taker(&key);
-    let Some(taker) = taker else { return };
+    if let Some((key, taker, leased)) = lease(shard, key) {
+        deliver(shard, key, taker, leased).await;
+    }
+}
+
+/// Leases what the next in a group's line can take, if there is any.
+fn lease(shard: &Arc<Shard>, key: Key) -> Option<(Key, Taker, Vec<Leased>)> {
+    let now_ms = shard.runtime.now_ms();
+    // One lock from the line to the lease and back to the line: who goes, or becomes ready, meanwhile waits.
+    let mut core = shard.core.lock();
+    let taker = core.takers.next_taker(&key)?;
     let (consumer, messages_max, lease_ms) = match &taker {
         Taker::Subscription(subscription) => {
             (subscription.consumer, subscription.room().min(BATCH_MESSAGES_MAX), subscription.lease_ms)
         }
         Taker::Pull(pull) => (pull.consumer, pull.messages_max, pull.lease_ms),
     };
-    let now_ms = shard.runtime.now_ms();
     let request = LeaseRequest {
         destination: key.0.clone(),
         group: key.1.clone(),
@@ -124,17 +133,16 @@ async fn serve(shard: &Arc<Shard>, key: Key) {
         bytes_max: BATCH_BYTES_MAX,
         lease_ms,
     };
-    let leases = shard.core.lock().broker.lease(now_ms, &request);
-    match leases {
-        Err(error) => refuse(shard, key, taker, error),
-        Ok(leases) if leases.leased.is_empty() => put_back(shard, key, taker, leases.more),
-        Ok(leases) => deliver(shard, key, taker, leases.leased).await,
+    match core.broker.lease(now_ms, &request) {
+        Err(error) => refuse(shard, core, key, taker, error),
+        Ok(leases) if leases.leased.is_empty() => put_back(core, key, taker, leases.more),
+        Ok(leases) => return Some((key, taker, leases.leased)),
     }
+    None
 }
 
 /// There was nothing to lease, or the search for it has `more` to look through.
-fn put_back(shard: &Shard, key: Key, taker: Taker, more: bool) {
-    let mut core = shard.core.lock();
+fn put_back(mut core: MutexGuard<'_, Core>, key: Key, taker: Taker, more: bool) {
     if let Taker::Pull(pull) = taker {
         if pull.deadline <= Instant::now() && !more {
             drop(core);
@@ -148,13 +156,14 @@ fn put_back(shard: &Shard, key: Key, taker: Taker, more: bool) {
 }
 
 /// The group cannot be leased from: makes the queue where that is asked for, or says why not.
-fn refuse(shard: &Arc<Shard>, key: Key, taker: Taker, error: ErrorReply) {
+fn refuse(shard: &Arc<Shard>, mut core: MutexGuard<'_, Core>, key: Key, taker: Taker, error: ErrorReply) {
     if let Taker::Pull(pull) = taker {
-        shard.core.lock().takers.pull_again(key.clone(), pull);
+        core.takers.pull_again(key.clone(), pull);
     }
+    drop(core);
     match (&shard.auto_create, error.code) {
-        (Some(settings), ErrorCode::UnknownDestination) => {
-            submit::create_then_serve(shard, key, settings.clone());
+        (Some(auto_create), ErrorCode::UnknownDestination) => {
+            submit::create_then_serve(shard, key, auto_create);
         }
         _ => shard.core.lock().takers.dismiss(&key, &error),
     }

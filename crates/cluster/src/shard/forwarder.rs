@@ -10,7 +10,6 @@ use std::time::Duration;
 use swarmmq_broker::{Command, DeadLetter, OutboxBatch, Outcome};
 use swarmmq_protocol::request::Put;
 use swarmmq_protocol::response::{PutOutcome, PutReply};
-use swarmmq_protocol::settings::DestinationSettings;
 use swarmmq_protocol::{EncodedMessage, ErrorCode, ErrorReply, ProducerStamp};
 use tokio::sync::oneshot;
 
@@ -21,6 +20,8 @@ use crate::shards::Shards;
 
 /// Most dead letters on their way to one target at once.
 const BATCH_MAX: usize = 64;
+/// Bytes of dead letters after which a put takes no further one.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// How long to wait before trying again what did not go.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -54,7 +55,8 @@ pub(super) async fn run(shard: Arc<Shard>, shards: Arc<Shards>) {
 }
 
 /// Puts dead letters of one target and tells the outbox. Says whether any arrived.
-async fn forward(shard: &Arc<Shard>, shards: &Shards, batch: OutboxBatch) -> Result<bool, ErrorReply> {
+async fn forward(shard: &Arc<Shard>, shards: &Shards, mut batch: OutboxBatch) -> Result<bool, ErrorReply> {
+    batch.letters.truncate(fitting(&batch.letters));
     let Some(first) = batch.letters.first() else { return Ok(false) };
     let stamp =
         ProducerStamp { producer: batch.producer, epoch: batch.epoch, sequence: first.outbox_sequence };
@@ -63,15 +65,16 @@ async fn forward(shard: &Arc<Shard>, shards: &Shards, batch: OutboxBatch) -> Res
         .read(locations)
         .await
         .map_err(|error| ErrorReply::new(ErrorCode::Internal, error.to_string()))?;
+    let limit = shards.of(&batch.target).message_bytes_max(&batch.target);
     let messages = batch
         .letters
         .iter()
         .zip(originals)
-        .map(|(letter, original)| dead_letter(letter, &original))
+        .map(|(letter, original)| dead_letter(letter, &original, limit))
         .collect();
     let put = Put { destination: batch.target.clone(), stamp: Some(stamp), expected_last: None, messages };
     let (tx, rx) = oneshot::channel();
-    shards.of(&batch.target).put_for(put, Some(DestinationSettings::queue()), Origin::Task(tx));
+    shards.of(&batch.target).put_letters(put, Origin::Task(tx));
     let command = match answer(rx).await {
         Ok(Outcome::Put(reply)) => done(&batch, &reply),
         Ok(_) => return Ok(false),
@@ -90,18 +93,27 @@ async fn forward(shard: &Arc<Shard>, shards: &Shards, batch: OutboxBatch) -> Res
     Ok(moved)
 }
 
-/// What the outbox is told of a put: all its letters are done, but those refused for now.
+/// How many of the first letters go into one put: at least one, and what has room.
+fn fitting(letters: &[DeadLetter]) -> usize {
+    let mut bytes = 0;
+    let full = letters.iter().position(|letter| {
+        bytes += letter.location.length as usize;
+        bytes > BATCH_BYTES_MAX
+    });
+    full.unwrap_or(letters.len()).max(1)
+}
+
+/// What the outbox is told of a put: all its letters are done, but those that were refused, which wait.
 fn done(batch: &OutboxBatch, reply: &PutReply) -> Command {
     let mut again = Vec::new();
     let mut through = 0;
     for (letter, outcome) in batch.letters.iter().zip(reply.outcomes()) {
         through = letter.outbox_sequence;
         if let PutOutcome::Refused(code) = outcome {
-            if code.is_retryable() {
-                again.push(letter.outbox_sequence);
-            } else {
-                tracing::error!(target_queue = %batch.target, source = %letter.destination,
-                    sequence = letter.sequence, %code, "a dead letter was refused by its destination and is gone");
+            again.push(letter.outbox_sequence);
+            if !code.is_retryable() {
+                tracing::warn!(target_queue = %batch.target, source = %letter.destination,
+                    sequence = letter.sequence, %code, "a dead letter waits: its destination does not take it");
             }
         }
     }
@@ -115,11 +127,19 @@ async fn answer(rx: oneshot::Receiver<Result<(u64, Outcome), ErrorReply>>) -> Re
     }
 }
 
-/// The message with what became of it in its headers. What cannot take the headers goes as it is.
-fn dead_letter(letter: &DeadLetter, original: &EncodedMessage) -> EncodedMessage {
+/// The message with what became of it in its headers. What cannot take the headers goes without.
+///
+/// Its id is a header, too, and no longer its id: the same message may die again after somebody has put it
+/// back, and is another letter then. That no letter comes twice is the outbox's session's business.
+fn dead_letter(letter: &DeadLetter, original: &EncodedMessage, limit: usize) -> EncodedMessage {
     let Ok(mut message) = original.decode() else { return original.clone() };
     message.delay_ms = None;
     message.ttl_ms = None;
+    let id = std::mem::take(&mut message.id);
+    let bare = message.clone();
+    if !id.is_nil() {
+        message = message.header("swarmmq-dead-letter-id", id.to_string());
+    }
     message
         .header("swarmmq-dead-letter-source", letter.destination.to_string())
         .header("swarmmq-dead-letter-group", letter.group.to_string())
@@ -127,5 +147,8 @@ fn dead_letter(letter: &DeadLetter, original: &EncodedMessage) -> EncodedMessage
         .header("swarmmq-dead-letter-deliveries", letter.attempts.to_string())
         .header("swarmmq-dead-letter-reason", letter.reason.clone())
         .encode()
-        .unwrap_or_else(|_| original.clone())
+        .ok()
+        .filter(|letter| letter.len() <= limit)
+        .or_else(|| bare.encode().ok())
+        .unwrap_or_else(|| original.clone())
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use swarmmq_broker::{Applied, Effect, Shard as Broker};
 
 use super::state::{Core, Shard};
-use crate::consensus::Machine;
+use crate::consensus::{Machine, WriteSnapshot};
 
 /// The least log between two snapshots of a shard, bytes. After a restart so much is applied again.
 const SNAPSHOT_LOG_BYTES_MIN: u64 = 16 * 1024 * 1024;
@@ -18,10 +18,12 @@ impl Machine for Shard {
     fn apply(&self, index: u64, entry: Bytes) -> Result<Applied, String> {
         let bytes = entry.len() as u64;
         let mut core = self.core.lock();
+        let before = core.broker.destinations();
         let applied = core
             .broker
             .apply(index, entry)
             .map_err(|error| format!("entry {index} of shard {} cannot be applied: {error}", self.number))?;
+        self.census.moved(before, core.broker.destinations());
         self.applied.store(index, Ordering::Release);
         let mut ready = false;
         let mut outbox = false;
@@ -57,11 +59,15 @@ impl Machine for Shard {
         Ok(applied)
     }
 
-    fn snapshot(&self) -> Vec<Bytes> {
-        let chunks = self.core.lock().broker.snapshot();
+    fn snapshot(&self) -> WriteSnapshot {
+        let frozen = self.core.lock().broker.freeze();
         self.log_bytes.store(0, Ordering::Release);
-        self.snapshot_bytes.store(chunks.iter().map(|chunk| chunk.len() as u64).sum(), Ordering::Release);
-        chunks
+        let length = self.snapshot_bytes.clone();
+        Box::new(move || {
+            let chunks = frozen.write();
+            length.store(chunks.iter().map(|chunk| chunk.len() as u64).sum(), Ordering::Release);
+            chunks
+        })
     }
 
     fn restore(&self, chunks: &[Bytes]) -> Result<(), String> {
@@ -69,6 +75,7 @@ impl Machine for Shard {
         let restored = Broker::restore(chunks).map_err(|error| error.to_string())?;
         let mut core = self.core.lock();
         let before: Vec<u64> = core.broker.held().collect();
+        self.census.moved(core.broker.destinations(), restored.destinations());
         core.broker = restored;
         for index in before {
             self.journal.release(self.group, index);

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use swarmmq_broker::Command;
 use swarmmq_broker::Shard as Broker;
+use swarmmq_broker::{AutoCreate, Command};
 use swarmmq_journal::{GroupId, Journal};
-use swarmmq_protocol::settings::DestinationSettings;
-use swarmmq_protocol::{ErrorCode, ErrorReply};
+use swarmmq_protocol::limits::MESSAGE_BYTES_MAX;
+use swarmmq_protocol::settings::GroupSettings;
+use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::proposal::{Origin, Proposal};
 use super::takers::Takers;
+use crate::census::Census;
 use crate::observer::Observer;
 use crate::runtime::Runtime;
 
@@ -29,7 +31,9 @@ pub(crate) struct ShardOptions {
     pub(crate) journal: Journal,
     pub(crate) runtime: Runtime,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) auto_create: Option<DestinationSettings>,
+    pub(crate) auto_create: Option<AutoCreate>,
+    pub(crate) queue_group: GroupSettings,
+    pub(crate) census: Arc<Census>,
 }
 
 /// A shard on this node.
@@ -39,7 +43,9 @@ pub(crate) struct Shard {
     pub(crate) journal: Journal,
     pub(crate) runtime: Runtime,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) auto_create: Option<DestinationSettings>,
+    pub(crate) auto_create: Option<AutoCreate>,
+    pub(crate) queue_group: GroupSettings,
+    pub(crate) census: Arc<Census>,
     pub(super) core: Mutex<Core>,
     proposals: mpsc::Sender<Proposal>,
     queued_bytes: AtomicUsize,
@@ -52,7 +58,7 @@ pub(crate) struct Shard {
     /// Bytes of entries applied since the last snapshot was asked for.
     pub(super) log_bytes: AtomicU64,
     /// Bytes of the last snapshot.
-    pub(super) snapshot_bytes: AtomicU64,
+    pub(super) snapshot_bytes: Arc<AtomicU64>,
     /// Set while a tick is on its way, so that time asks for one entry and not for many.
     pub(super) tick_under_way: AtomicBool,
     /// Log index of the last applied entry.
@@ -75,7 +81,11 @@ pub(crate) struct Core {
 impl Shard {
     pub(crate) fn new(options: ShardOptions) -> (Arc<Self>, mpsc::Receiver<Proposal>) {
         let (proposals, receiver) = mpsc::channel(PROPOSALS_MAX);
-        let limits = swarmmq_broker::ShardLimits::default();
+        // The edge keeps to what the node's configuration allows; here is what no node exceeds.
+        let limits = swarmmq_broker::ShardLimits {
+            message_bytes_max: MESSAGE_BYTES_MAX as u64,
+            ..swarmmq_broker::ShardLimits::default()
+        };
         let shard = Self {
             number: options.number,
             group: options.group,
@@ -83,6 +93,8 @@ impl Shard {
             runtime: options.runtime,
             observer: options.observer,
             auto_create: options.auto_create,
+            queue_group: options.queue_group,
+            census: options.census,
             core: Mutex::new(Core {
                 broker: Broker::new(options.number, limits),
                 leading: None,
@@ -96,12 +108,20 @@ impl Shard {
             outbox: Notify::new(),
             upkeep: Notify::new(),
             log_bytes: AtomicU64::new(0),
-            snapshot_bytes: AtomicU64::new(0),
+            snapshot_bytes: Arc::default(),
             tick_under_way: AtomicBool::new(false),
             applied: AtomicU64::new(0),
             stop: CancellationToken::new(),
         };
         (Arc::new(shard), receiver)
+    }
+
+    /// The largest message that a destination takes, as far as its settings say.
+    pub(super) fn message_bytes_max(&self, destination: &DestinationName) -> usize {
+        let core = self.core.lock();
+        let settings = core.broker.destination_settings(destination);
+        let own = settings.map(|settings| settings.message_bytes_max).filter(|own| *own > 0);
+        own.and_then(|own| usize::try_from(own).ok()).unwrap_or(MESSAGE_BYTES_MAX)
     }
 
     /// Queues a command for the next entry, or fails its origin.

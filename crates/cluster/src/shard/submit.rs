@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmmq_broker::{Command, Outcome};
+use swarmmq_broker::{AutoCreate, Command, Outcome};
 use swarmmq_protocol::request::{Pull, Put, Request, Settle};
 use swarmmq_protocol::response::Response;
 use swarmmq_protocol::settings::DestinationSettings;
-use swarmmq_protocol::{ErrorCode, ErrorReply};
+use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -49,14 +49,40 @@ impl Shard {
 
     /// Stores messages.
     pub(crate) fn put(&self, waiting: Waiting, put: Put) {
-        self.put_for(put, self.auto_create.clone(), Origin::Peer(waiting));
+        let auto_create = || match &self.auto_create {
+            Some(settings) => self.census.admit().map(|()| Some(settings.clone())),
+            None => Ok(None),
+        };
+        self.put_for(put, auto_create, Origin::Peer(waiting));
     }
 
-    /// Stores messages for anybody.
-    pub(crate) fn put_for(&self, put: Put, auto_create: Option<DestinationSettings>, origin: Origin) {
-        if let Some(error) = self.refusal() {
+    /// Stores dead letters; a queue that is not there is made for them, as they have nowhere else to go.
+    pub(super) fn put_letters(&self, put: Put, origin: Origin) {
+        let queue = DestinationSettings::queue();
+        let auto_create = || Ok(Some(AutoCreate { destination: queue, group: self.queue_group.clone() }));
+        self.put_for(put, auto_create, origin);
+    }
+
+    /// Stores messages for anybody. `auto_create` says what to make a destination with that is not there,
+    /// and is not asked where it is: the log has that once, and not with every put.
+    fn put_for(
+        &self,
+        put: Put,
+        auto_create: impl FnOnce() -> Result<Option<AutoCreate>, ErrorReply>,
+        origin: Origin,
+    ) {
+        let (refusal, is_there) = {
+            let core = self.core.lock();
+            (refusal(&core, self.number), core.broker.has_destination(&put.destination))
+        };
+        if let Some(error) = refusal {
             return origin.fail(error);
         }
+        let auto_create = if is_there { Ok(None) } else { auto_create() };
+        let auto_create = match auto_create {
+            Ok(auto_create) => auto_create,
+            Err(error) => return origin.fail(error),
+        };
         let messages: usize = put.messages.iter().map(|message| message.len() + PUT_MESSAGE_BYTES).sum();
         let bytes = PUT_BYTES + put.destination.as_str().len() + messages;
         if !self.journal.admits(bytes) {
@@ -127,7 +153,7 @@ impl Shard {
                     return Err(ErrorReply::new(ErrorCode::UnknownGroup, text));
                 }
                 Err(error) if self.auto_create.is_none() => return Err(error),
-                Err(_to_be_made) => {}
+                Err(_to_be_made) => self.census.admit()?,
             }
         }
         core.takers.subscribe(subscription.clone());
@@ -180,7 +206,7 @@ impl Shard {
         self.core.lock().broker.stats(now_ms, destinations_max)
     }
 
-    fn describe(&self, destination: &swarmmq_protocol::DestinationName) -> Response {
+    fn describe(&self, destination: &DestinationName) -> Response {
         let now_ms = self.runtime.now_ms();
         let core = self.core.lock();
         if let Some(error) = refusal(&core, self.number) {
@@ -201,7 +227,7 @@ impl Shard {
     pub(crate) fn list(
         &self,
         prefix: &str,
-        after: Option<&swarmmq_protocol::DestinationName>,
+        after: Option<&DestinationName>,
         limit: usize,
     ) -> Result<Vec<swarmmq_protocol::info::DestinationInfo>, ErrorReply> {
         let now_ms = self.runtime.now_ms();
@@ -218,13 +244,22 @@ impl Shard {
         Ok(infos)
     }
 
+    /// Whether a command that makes this destination may be put forward: where it is there, none is made.
+    fn admit_destination(&self, destination: &DestinationName) -> Result<(), ErrorReply> {
+        let is_there = self.core.lock().broker.has_destination(destination);
+        if is_there { Ok(()) } else { self.census.admit() }
+    }
+
     fn administer(&self, waiting: Waiting, request: Request) {
         if let Some(error) = self.refusal() {
             return waiting.answer(error.into());
         }
         let command = match request {
             Request::CreateDestination { destination, settings } => {
-                Command::CreateDestination { destination, settings }
+                if let Err(error) = self.admit_destination(&destination) {
+                    return waiting.answer(error.into());
+                }
+                Command::CreateDestination { destination, settings, group: self.queue_group.clone() }
             }
             Request::UpdateDestination { destination, settings } => {
                 Command::UpdateDestination { destination, settings }
@@ -269,9 +304,16 @@ pub(super) fn settle_internal(shard: &Shard, settle: &Settle) {
 }
 
 /// Makes a queue that somebody waits for messages of, and then looks at it again.
-pub(super) fn create_then_serve(shard: &Arc<Shard>, key: Key, settings: DestinationSettings) {
+pub(super) fn create_then_serve(shard: &Arc<Shard>, key: Key, auto_create: &AutoCreate) {
+    if let Err(error) = shard.admit_destination(&key.0) {
+        return shard.core.lock().takers.dismiss(&key, &error);
+    }
     let (tx, rx) = oneshot::channel();
-    let command = Command::CreateDestination { destination: key.0.clone(), settings };
+    let command = Command::CreateDestination {
+        destination: key.0.clone(),
+        settings: auto_create.destination.clone(),
+        group: auto_create.group_of(&key.0),
+    };
     shard.propose(command, SMALL_COMMAND_BYTES, Origin::Task(tx));
     let shard = shard.clone();
     tokio::spawn(async move {

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use swarmmq_cluster::{Attachment, Cluster, ClusterOptions, Peer, ShardCount, SystemWorld, Unobserved};
+use swarmmq_cluster::{
+    Attachment, Cluster, ClusterOptions, Observer, Peer, ShardCount, SystemWorld, Unobserved,
+};
 use swarmmq_journal::{FileDisk, Journal, Options};
 use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict};
 use swarmmq_protocol::response::{Delivery, PutOutcome, Response, SettleOutcome};
-use swarmmq_protocol::settings::DestinationSettings;
+use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
 use swarmmq_protocol::{
     DestinationName, EncodedMessage, ErrorReply, GroupName, Message, ProducerStamp, Receipt,
 };
@@ -46,6 +48,14 @@ impl Node {
     }
 
     pub(crate) async fn start_with(directory: &Path, options: Options) -> Self {
+        Self::start_observed(directory, options, Arc::new(Unobserved)).await
+    }
+
+    pub(crate) async fn start_observed(
+        directory: &Path,
+        options: Options,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let disk = Arc::new(FileDisk::new(directory).unwrap());
         let (journal, writer) = Journal::open(disk, options).unwrap();
         let writer = std::thread::spawn(move || writer.run());
@@ -53,11 +63,12 @@ impl Node {
             name: "test".into(),
             address: "127.0.0.1:0".into(),
             shards: ShardCount::new(4).unwrap(),
-            auto_create: Some(DestinationSettings::queue()),
+            auto_create: Some(DestinationSettings::queue().into()),
+            queue_group: GroupSettings::default(),
+            destinations_max: 100_000,
         };
-        let cluster = Cluster::start(options, journal.clone(), Arc::new(SystemWorld), Arc::new(Unobserved))
-            .await
-            .unwrap();
+        let cluster =
+            Cluster::start(options, journal.clone(), Arc::new(SystemWorld), observer).await.unwrap();
         cluster.wait_until_available(Duration::from_secs(20)).await.unwrap();
         Self { cluster, journal, writer: Some(writer) }
     }

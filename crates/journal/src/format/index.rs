@@ -175,6 +175,15 @@ impl<'a> IndexFile<'a> {
         Some(Self { journal, number, end, last, count, body })
     }
 
+    /// Whether its records are as many as it tells, end where it tells, and are all there is: then each lies within
+    /// the segment.
+    #[must_use]
+    pub fn adds_up(&self, encrypted: bool) -> bool {
+        let mut records = self.records(encrypted);
+        let count = records.by_ref().count();
+        count == self.count as usize && records.offset == u64::from(self.end) && !records.malformed
+    }
+
     /// The records, in order. `encrypted` says whether tags follow the payloads.
     #[must_use]
     pub fn records(&self, encrypted: bool) -> IndexRecords<'a> {
@@ -183,6 +192,7 @@ impl<'a> IndexFile<'a> {
             offset: SEGMENT_HEADER_BYTES as u64,
             tag_bytes: if encrypted { TAG_BYTES as u64 } else { 0 },
             prediction: Prediction::new(self.number),
+            malformed: false,
         }
     }
 }
@@ -194,12 +204,27 @@ pub struct IndexRecords<'a> {
     offset: u64,
     tag_bytes: u64,
     prediction: Prediction,
+    malformed: bool,
 }
 
 impl Iterator for IndexRecords<'_> {
     type Item = IndexRecord;
 
     fn next(&mut self) -> Option<IndexRecord> {
+        if self.malformed || self.cursor.remaining() == 0 {
+            return None;
+        }
+        let record = self.read();
+        // What stands behind a malformed record is not one.
+        self.malformed = record.is_none();
+        record
+    }
+}
+
+impl std::iter::FusedIterator for IndexRecords<'_> {}
+
+impl IndexRecords<'_> {
+    fn read(&mut self) -> Option<IndexRecord> {
         let tag = self.cursor.u8()?;
         let kind = Kind::parse(tag & 0x07)?;
         let mut field = |flag: u8, otherwise: u64| {

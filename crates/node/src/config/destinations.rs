@@ -38,7 +38,8 @@ pub struct DestinationsConfig {
     pub max_producers: u64,
     /// After so many deliveries a message is dead. Default 0: it is tried for ever.
     pub max_deliveries: u32,
-    /// Where dead and rejected messages go. Default none, which means: they are dropped, and counted.
+    /// Where dead and rejected messages go. Default none, which means: they are dropped, and counted. The
+    /// destination named here has no limit of deliveries and no dead letters itself.
     pub dead_letter: Option<DestinationName>,
     /// A redelivery waits this long, twice as long each further time, up to an hour. Default 0: at once.
     pub redelivery_delay: Duration,

@@ -9,7 +9,7 @@ use super::scalar::Label;
 /// `journal`: sizes and encryption of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalConfig {
-    /// Size of a segment file. Default 64 MiB; 1 MiB to 1 GiB, and larger than the largest message. Larger ones
+    /// Size of a segment file. Default 16 MiB; 1 MiB to 1 GiB, and larger than the largest message. Larger ones
     /// roll less often, smaller ones free space sooner.
     pub segment_size: Size,
     /// Payloads kept in memory after they were written, newest first. Default 64 MiB. Consumers that keep up
@@ -31,7 +31,7 @@ pub struct JournalConfig {
 impl Default for JournalConfig {
     fn default() -> Self {
         Self {
-            segment_size: Size::mebibytes(64),
+            segment_size: Size::mebibytes(16),
             hot_size: Size::mebibytes(64),
             queue_size: Size::mebibytes(256),
             reserve_size: Size::mebibytes(8),

@@ -30,7 +30,8 @@ pub struct LimitsConfig {
     pub max_request_memory: Size,
     /// A request without an answer so long is answered with `TIMEOUT`. Default 30 s.
     pub request_timeout: Duration,
-    /// Most destinations; more are refused with `LIMIT-REACHED`. Default 100,000.
+    /// Most destinations; requests that would make more are refused with `LIMIT-REACHED`. Default 100,000.
+    /// Requests under way at the same moment, and queues that dead letters make, can exceed it.
     pub max_destinations: u64,
     /// Most HTTP connections; more wait. Default 256.
     pub max_http_connections: u32,

@@ -98,6 +98,13 @@ impl Config {
         self.destinations.group_settings(self.performance.ack_timeout)
     }
 
+    /// The settings of the one group of a queue that somebody creates: the default ones, but for the time to
+    /// acknowledge.
+    #[must_use]
+    pub fn queue_group_settings(&self) -> GroupSettings {
+        DestinationsConfig::default().group_settings(self.performance.ack_timeout)
+    }
+
     /// Every key there is, with its kind and its default, as `docs/configuration.md` lists them.
     #[must_use]
     pub fn keys() -> Vec<Key> {

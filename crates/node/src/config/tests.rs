@@ -42,14 +42,8 @@ fn the_first_configuration_file_loads_as_it_stands() {
     assert_eq!(config.group_settings().lease_ms, 5_000);
     assert_eq!(config.native_address(), Some("127.0.0.1:9001".parse().unwrap()));
     assert!(!config.security.has_tls(), "the files do not exist, so TLS stays off");
-    assert_eq!(
-        loaded.warnings,
-        [
-            Warning::NotUsedYet(vec!["performance.batch_size", "performance.ack_timeout"]),
-            Warning::TlsOff("/path/to/cert.pem".into())
-        ]
-    );
-    assert!(loaded.warnings[1].to_string().starts_with("TLS IS OFF: /path/to/cert.pem"));
+    assert_eq!(loaded.warnings, [Warning::TlsOff("/path/to/cert.pem".into())], "every key has an effect");
+    assert!(loaded.warnings[0].to_string().starts_with("TLS IS OFF: /path/to/cert.pem"));
 }
 
 #[test]
@@ -393,6 +387,8 @@ fn settings_of_destinations_that_make_themselves_follow_the_configuration() {
     let group = config.group_settings();
     assert_eq!((group.lease_ms, group.deliveries_max), (30_000, 5));
     assert_eq!(group.dead_letter.unwrap().as_str(), "dead");
+    let asked_for = config.queue_group_settings();
+    assert_eq!((asked_for.lease_ms, asked_for.deliveries_max, asked_for.dead_letter), (30_000, 0, None));
     use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
     let default = Config::default();
     assert_eq!(

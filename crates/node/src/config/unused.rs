@@ -7,16 +7,7 @@ use super::loading::Warning;
 use super::problem::Place;
 
 /// The keys. Take one out when something reads it, here and in `docs/configuration.md`.
-pub(super) const NOT_USED_YET: [&str; 8] = [
-    "performance.batch_size",
-    "performance.ack_timeout",
-    "destinations.max_deliveries",
-    "destinations.dead_letter",
-    "destinations.redelivery_delay",
-    "limits.max_destinations",
-    "security.users",
-    "zeromq.endpoints[].curve_secret_key_file",
-];
+pub(super) const NOT_USED_YET: [&str; 2] = ["security.users", "zeromq.endpoints[].curve_secret_key_file"];
 
 /// One warning for all of them that stand in the file.
 pub(super) fn warning(places: &BTreeMap<String, Place>) -> Option<Warning> {

@@ -14,6 +14,8 @@ use super::root::Config;
 use super::zeromq::{EndpointConfig, EndpointKind, Mechanism};
 use crate::telemetry::level;
 
+/// What may stand beside a message in its record of the journal.
+const ENTRY_BYTES: u64 = 8 * 1024;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Collects problems with the paths they are at.
@@ -173,11 +175,12 @@ fn numbers(config: &Config, findings: &mut Findings) {
     // What is out of range was said above; what follows from it is not said as well.
     let message = performance.max_message_size.min(largest);
     // One entry may carry several messages, and a segment its own header.
-    if journal.segment_size.bytes() < 2 * message.bytes() {
+    let two = Size(2 * (message.bytes() + ENTRY_BYTES));
+    if journal.segment_size < two && performance.max_message_size <= largest {
         findings.conflict(
             "journal.segment_size",
             format!(
-                "{} is too small for performance.max_message_size {}: a segment must hold two messages",
+                "{} is too small for performance.max_message_size {}: a segment must hold two messages, so write {two} or more",
                 journal.segment_size, performance.max_message_size
             ),
         );

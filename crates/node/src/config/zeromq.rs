@@ -28,6 +28,7 @@ impl Default for ZeromqConfig {
             name: Some(Label::of("durable")),
             kind: Some(EndpointKind::Durable),
             bind: Some(loopback(5551)),
+            is_built_in: true,
             ..EndpointConfig::default()
         };
         let ingest = EndpointConfig {
@@ -35,6 +36,7 @@ impl Default for ZeromqConfig {
             kind: Some(EndpointKind::Ingest),
             bind: Some(loopback(5552)),
             queue: DestinationName::new("ingest").ok(),
+            is_built_in: true,
             ..EndpointConfig::default()
         };
         Self { endpoints: vec![durable, ingest] }
@@ -73,16 +75,20 @@ pub struct EndpointConfig {
     /// Largest message read, all frames together. Default 1 MiB; at most 32 MiB. A larger one
     /// ends the connection before memory is taken for it.
     pub max_message_size: Size,
-    /// Most frames of a message. Default 64.
+    /// Most frames of a message. Default 1,024. A request to a `durable` endpoint has at most 512, a message to
+    /// an `ingest` endpoint at most 1,024, whatever stands here.
     pub max_frames: u32,
     /// Bytes waiting to be written to one peer, before the node stops reading from it. Default 8 MiB.
     pub send_queue_size: Size,
-    /// Bytes read from one peer and not stored yet, before the node stops reading from it. Default 8 MiB.
+    /// Bytes read from one peer and not stored yet, before the node stops reading from it. Default 8 MiB. Each
+    /// frame of a request counts 64 bytes more.
     pub receive_queue_size: Size,
     /// How often a silent peer is pinged. Default 10 s; 0: never.
     pub heartbeat_interval: Duration,
     /// A peer that is silent this long despite pings is gone. Default 30 s.
     pub heartbeat_timeout: Duration,
+    /// Whether it is one of the default endpoints, which no file asked for. It is no key.
+    pub(crate) is_built_in: bool,
 }
 
 impl Default for EndpointConfig {
@@ -98,11 +104,12 @@ impl Default for EndpointConfig {
             max_handshakes: 1_024,
             handshake_timeout: Duration::from_secs(10),
             max_message_size: Size(MESSAGE_BYTES_DEFAULT as u64),
-            max_frames: 64,
+            max_frames: 1_024,
             send_queue_size: Size::mebibytes(8),
             receive_queue_size: Size::mebibytes(8),
             heartbeat_interval: Duration::from_secs(10),
             heartbeat_timeout: Duration::from_secs(30),
+            is_built_in: false,
         }
     }
 }
@@ -133,6 +140,7 @@ impl Section for EndpointConfig {
             receive_queue_size,
             heartbeat_interval,
             heartbeat_timeout,
+            is_built_in: _,
         } = self;
         fields.value("name", name);
         fields.value("kind", kind);

@@ -56,18 +56,22 @@ pub(super) enum Grant {
     Forbidden,
 }
 
-/// Decides about one request.
+/// Decides about one request. `trusts_loopback`: nobody has to say who it is there, and may change what it wants.
+/// Otherwise it may still look.
 pub(super) fn decide(
     peer: SocketAddr,
     headers: &HeaderMap,
     operation: Operation,
     allow_unauthenticated: bool,
+    trusts_loopback: bool,
     keys: &dyn KeyCheck,
 ) -> Grant {
     let verdict = bearer(headers).map(|key| keys.check(peer, key, operation));
     match (verdict, operation) {
         (Some(KeyVerdict::Allowed), _) => Grant::Full,
-        _ if is_local(peer, headers) => Grant::Full,
+        (_, operation) if is_local(peer, headers) && (trusts_loopback || operation != Operation::Manage) => {
+            Grant::Full
+        }
         (_, Operation::Read | Operation::Probe) if allow_unauthenticated => Grant::Full,
         (_, Operation::Probe) => Grant::Bare,
         (Some(KeyVerdict::Forbidden), _) => Grant::Forbidden,
@@ -128,11 +132,21 @@ mod tests {
         operation: Operation,
         open: bool,
     ) -> Grant {
+        grant_where(peer, headers, operation, open, true)
+    }
+
+    fn grant_where(
+        peer: &str,
+        headers: &[(&'static str, &'static str)],
+        operation: Operation,
+        open: bool,
+        trusts_loopback: bool,
+    ) -> Grant {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        decide(peer.parse().unwrap(), &headers, operation, open, &OneKey)
+        decide(peer.parse().unwrap(), &headers, operation, open, trusts_loopback, &OneKey)
     }
 
     const NEAR: &str = "127.0.0.1:4000";
@@ -150,6 +164,16 @@ mod tests {
             }
         }
         assert_eq!(grant(NEAR, &[], Operation::Manage, false), Grant::Full);
+    }
+
+    #[test]
+    fn where_keys_are_asked_for_loopback_may_look_and_not_change() {
+        let ask = |headers: &[_], operation| grant_where(NEAR, headers, operation, false, false);
+        assert_eq!(ask(&[], Operation::Probe), Grant::Full);
+        assert_eq!(ask(&[], Operation::Read), Grant::Full);
+        assert_eq!(ask(&[], Operation::Manage), Grant::Unauthenticated);
+        assert_eq!(ask(&[("authorization", "Bearer reader")], Operation::Manage), Grant::Forbidden);
+        assert_eq!(ask(&[("authorization", "Bearer manager")], Operation::Manage), Grant::Full);
     }
 
     #[test]

@@ -38,13 +38,24 @@ impl Health {
         self.journal_failure.is_none()
     }
 
-    /// Whether the node takes requests.
+    /// Whether the node takes requests. A node with a full disk does: what it does not take then are puts, and the
+    /// consumers that free the disk must reach it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.reasons().is_empty()
     }
 
-    /// Why the node takes no requests, or not all; empty if it does.
+    /// What the node does not do although it is ready; empty if it does everything.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<Reason> {
+        let disk_full = Reason {
+            code: "DISK-FULL",
+            explanation: "the disk is full: puts are refused, reads and acknowledgements go on".into(),
+        };
+        if self.is_disk_full { vec![disk_full] } else { Vec::new() }
+    }
+
+    /// Why the node takes no requests, or not those of some shards; empty if it does.
     #[must_use]
     pub fn reasons(&self) -> Vec<Reason> {
         let mut reasons = Vec::new();
@@ -61,11 +72,6 @@ impl Health {
         );
         add(self.is_starting, "STARTING", "the node reads its journal".into());
         add(self.is_stopping, "SHUTTING-DOWN", "the node is stopping and takes nothing new".into());
-        add(
-            self.is_disk_full,
-            "DISK-FULL",
-            "the disk is full: puts are refused, reads and acknowledgements go on".into(),
-        );
         let (leaderless, failed) = (&self.shards_without_leader, &self.shards_failed);
         add(
             !leaderless.is_empty(),
@@ -92,7 +98,7 @@ fn list(shards: &[u32]) -> String {
     format!("{}{rest}", named.join(", "))
 }
 
-/// One reason why the node is not ready.
+/// One reason why the node is not ready, or is degraded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reason {

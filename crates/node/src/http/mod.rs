@@ -8,7 +8,7 @@
 //! | `GET /metrics` | Prometheus text | loopback, a key, or anybody if that is allowed in capitals |
 //! | `GET /version` | versions and names | the same |
 //! | `GET /log-level` | the level | the same |
-//! | `PUT /log-level` | changes it: `debug`, `info,swarmmq_node=debug` | loopback, or a key that may manage |
+//! | `PUT /log-level` | changes it: `debug`, `info,swarmmq_node=debug` | a key that may manage; loopback, unless there is an API key or an authority |
 //!
 //! A request from loopback is trusted only if it was meant for loopback and comes from there: a browser that was led
 //! here by a name of somebody else's (DNS rebinding) shows that name as `Host`, and a proxy on this machine says whom

@@ -96,11 +96,16 @@ async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Re
     // Without knowing from where, nothing is allowed.
     let from = request.extensions().get::<From>().map_or(SocketAddr::from(([0; 4], 0)), |from| from.0);
     let open = http.config.security.allow_unauthenticated;
-    let grant = access::decide(from, request.headers(), operation, open, http.keys.as_ref());
+    let trusts_loopback = !http.config.security.requires_authentication(true);
+    let grant = access::decide(from, request.headers(), operation, open, trusts_loopback, http.keys.as_ref());
     request.extensions_mut().insert(grant);
     let mut response = match grant {
         Grant::Unauthenticated => {
-            let explanation = "show an API key as `Authorization: Bearer KEY`, or ask from this machine";
+            let explanation = if trusts_loopback || operation != Operation::Manage {
+                "show an API key as `Authorization: Bearer KEY`, or ask from this machine"
+            } else {
+                "show an API key as `Authorization: Bearer KEY`"
+            };
             let mut response = refuse(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, explanation);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
@@ -141,7 +146,12 @@ async fn health(State(http): State<Http>, Extension(grant): Extension<Grant>) ->
     if grant == Grant::Full
         && let Some(fields) = body.as_object_mut()
     {
+        let degraded = health.degraded();
+        if health.is_ready() && !degraded.is_empty() {
+            fields.insert("status".into(), json!("degraded"));
+        }
         fields.insert("reasons".into(), json!(health.reasons()));
+        fields.insert("degraded".into(), json!(degraded));
         fields.insert("node".into(), json!(http.config.node_id().as_str()));
         fields.insert("cluster".into(), json!(http.config.cluster.name.as_str()));
         fields.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
@@ -170,7 +180,9 @@ async fn ready(State(http): State<Http>, Extension(grant): Extension<Grant>) -> 
     let health = http.health.health();
     let ready = health.is_ready();
     let body = match grant {
-        Grant::Full => json!({ "ready": ready, "reasons": health.reasons() }),
+        Grant::Full => {
+            json!({ "ready": ready, "reasons": health.reasons(), "degraded": health.degraded() })
+        }
         _ => json!({ "ready": ready }),
     };
     (status(ready), Json(body)).into_response()

@@ -138,6 +138,7 @@ async fn a_node_that_is_well_is_live_and_ready() {
     assert_eq!((&body["status"], &body["live"], &body["ready"]), (&"ok".into(), &true.into(), &true.into()));
     assert_eq!(body["node"], "node-1");
     assert_eq!(body["reasons"], Value::Array(Vec::new()));
+    assert_eq!(body["degraded"], Value::Array(Vec::new()));
     assert_eq!(server.get("/health/live").await.status, 200);
     assert_eq!(server.get("/health/ready").await.status, 200);
 }
@@ -145,10 +146,9 @@ async fn a_node_that_is_well_is_live_and_ready() {
 #[tokio::test]
 async fn health_follows_the_node_and_says_why() {
     type Change = fn(&mut Health);
-    let cases: [(Change, &str, bool, &str); 6] = [
+    let cases: [(Change, &str, bool, &str); 5] = [
         (|health| health.is_starting = true, "STARTING", true, "journal"),
         (|health| health.is_stopping = true, "SHUTTING-DOWN", true, "stopping"),
-        (|health| health.is_disk_full = true, "DISK-FULL", true, "puts are refused"),
         (|health| health.journal_failure = Some("EIO".into()), "JOURNAL-FAILED", false, "EIO"),
         (
             |health| health.shards_without_leader = vec![1, 7],
@@ -172,6 +172,32 @@ async fn health_follows_the_node_and_says_why() {
         *server.node.0.lock().unwrap() = well;
         assert_eq!(server.get("/health").await.status, 200, "after {code}");
     }
+}
+
+#[tokio::test]
+async fn a_node_with_a_full_disk_stays_ready_for_its_consumers_and_says_so() {
+    let server = Server::start().await;
+    server.node.0.lock().unwrap().is_disk_full = true;
+    for path in ["/health", "/health/ready"] {
+        let answer = server.get(path).await;
+        let body = answer.json();
+        assert_eq!((answer.status, &body["ready"]), (200, &true.into()), "{path}");
+        assert_eq!(body["reasons"], Value::Array(Vec::new()));
+        assert_eq!(body["degraded"][0]["code"], "DISK-FULL");
+        assert!(body["degraded"][0]["explanation"].as_str().unwrap().contains("puts are refused"), "{body}");
+    }
+    assert_eq!(server.get("/health").await.json()["status"], "degraded");
+    let families = strict::read(&server.get("/metrics").await.body).unwrap();
+    assert_eq!(families["swarmmq_ready"].value(&[]), Some(1.0));
+    assert_eq!(families["swarmmq_disk_full"].value(&[]), Some(1.0));
+    // Others learn no more than before.
+    let answer = server.ask_from_afar("GET", "/health").await;
+    assert_eq!(answer.json(), serde_json::json!({ "status": "ok", "live": true, "ready": true }));
+    // What makes it not ready goes first.
+    server.node.0.lock().unwrap().is_stopping = true;
+    let answer = server.get("/health").await;
+    assert_eq!((answer.status, &answer.json()["status"]), (503, &"not ready".into()));
+    assert_eq!(answer.json()["degraded"][0]["code"], "DISK-FULL");
 }
 
 #[tokio::test]

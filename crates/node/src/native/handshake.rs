@@ -180,5 +180,6 @@ fn greeting(shared: &Shared) -> Welcome {
         message_bytes_max: number(options.message_bytes_max),
         in_flight_max: number(options.in_flight_max),
         idle_ms: u32::try_from(options.idle.as_millis()).unwrap_or(u32::MAX),
+        credit_default: options.credit_default,
     }
 }

@@ -42,6 +42,8 @@ pub struct NativeOptions {
     pub subscriptions_max: usize,
     /// Largest encoded message accepted. Default 1 MiB.
     pub message_bytes_max: usize,
+    /// The credit that clients are told to give a consumer whose user did not choose one. Default 100 messages.
+    pub credit_default: u32,
 }
 
 impl Default for NativeOptions {
@@ -60,6 +62,7 @@ impl Default for NativeOptions {
             pulls_max: 256,
             subscriptions_max: 1_024,
             message_bytes_max: MESSAGE_BYTES_DEFAULT,
+            credit_default: 100,
         }
     }
 }
@@ -83,6 +86,7 @@ impl NativeOptions {
             outbound_bytes_max: limits.send_queue_size.as_usize(),
             subscriptions_max: limits.max_subscriptions as usize,
             message_bytes_max: config.performance.max_message_size.as_usize(),
+            credit_default: config.performance.batch_size,
             ..Self::default()
         }
     }

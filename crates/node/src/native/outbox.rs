@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use swarmmq_cluster::Peer;
+use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
 use swarmmq_protocol::response::{Delivery, Response};
+use swarmmq_protocol::settings::Condition;
 use swarmmq_protocol::{ErrorCode, ErrorReply, Request};
 use tokio::sync::Notify;
 
@@ -26,8 +28,6 @@ use crate::native::shared::{Shared, stopping};
 
 /// What an entry of the queue costs beyond the bytes it holds.
 const ENTRY_BYTES: usize = 64;
-/// What a destination in a listing costs, about.
-const INFO_BYTES: usize = 512;
 /// A queue or table that grew larger than this is given back when the connection is quiet.
 const KEPT_ENTRIES: usize = 32;
 
@@ -53,11 +53,36 @@ impl Outgoing {
                 Self::Reply(_, Response::Messages(deliveries)) | Self::Deliveries(_, deliveries) => {
                     messages(deliveries)
                 }
-                Self::Reply(_, Response::Destinations(infos)) => infos.len() * INFO_BYTES,
-                Self::Reply(_, Response::Error(error)) => error.explanation.len(),
+                Self::Reply(_, Response::Destinations(infos)) => infos.iter().map(info_cost).sum(),
+                Self::Reply(_, Response::Destination(info)) => info_cost(info),
+                Self::Reply(_, Response::Put(reply)) => size_of_val(reply.runs.as_slice()),
+                Self::Reply(_, Response::Settled(reply)) => size_of_val(reply.outcomes.as_slice()),
+                Self::Reply(_, Response::Error(error)) | Self::Ended(_, error) | Self::Goodbye(error) => {
+                    error.explanation.len() + error.leader.as_ref().map_or(0, String::len)
+                }
                 _ => 0,
             }
     }
+}
+
+fn info_cost(info: &DestinationInfo) -> usize {
+    let groups: usize = info.groups.iter().map(group_cost).sum();
+    size_of::<DestinationInfo>() + info.name.as_str().len() + groups
+}
+
+fn group_cost(group: &GroupInfo) -> usize {
+    let filter: usize = group.settings.filter.iter().map(condition_cost).sum();
+    let dead_letter = group.settings.dead_letter.as_ref().map_or(0, |name| name.as_str().len());
+    size_of::<GroupInfo>() + group.name.as_str().len() + dead_letter + filter
+}
+
+fn condition_cost(condition: &Condition) -> usize {
+    let held = match condition {
+        Condition::KeyIs(bytes) | Condition::KeyStartsWith(bytes) => bytes.len(),
+        Condition::HeaderIs(name, value) => name.len() + value.len(),
+        _ => 0,
+    };
+    size_of::<Condition>() + held
 }
 
 /// How much more a session may read.
@@ -471,6 +496,50 @@ impl Drop for Outbox {
             if request.kind == Kind::Put {
                 self.shared.release(request.bytes);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use swarmmq_protocol::codec::Encode;
+    use swarmmq_protocol::response::{PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
+    use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
+    use swarmmq_protocol::{DestinationName, GroupName};
+
+    use super::*;
+
+    fn large_destination() -> DestinationInfo {
+        let name = DestinationName::new("orders").unwrap();
+        let mut info = DestinationInfo::new(name, DestinationSettings::stream(), 0);
+        let value = Bytes::from(vec![b'x'; 1_000]);
+        let filter = vec![Condition::HeaderIs("region".into(), value.clone()), Condition::KeyIs(value)];
+        let mut settings = GroupSettings::default();
+        settings.filter = filter;
+        let group = |number| GroupInfo::new(GroupName::new(&format!("g{number}")).unwrap(), settings.clone());
+        info.groups = (0..100).map(group).collect();
+        info
+    }
+
+    #[test]
+    fn a_reply_costs_no_less_than_it_takes_on_the_wire() {
+        let run = PutRun { count: 1, outcome: PutOutcome::Refused(ErrorCode::TooLarge) };
+        let info = large_destination();
+        let error =
+            ErrorReply { leader: Some("10.0.0.1:9001".into()), ..ErrorReply::new(ErrorCode::NotLeader, "x") };
+        let replies = [
+            Response::Put(PutReply { index: 1, runs: vec![run; 4_000] }),
+            Response::Settled(SettleReply { index: 1, outcomes: vec![SettleOutcome::Stale; 4_000] }),
+            Response::Destination(Box::new(info.clone())),
+            Response::Destinations(vec![info; 3]),
+            Response::Error(error),
+        ];
+        for reply in replies {
+            let mut wire = BytesMut::new();
+            reply.encode(&mut wire);
+            let cost = Outgoing::Reply(1, reply).cost();
+            assert!(cost >= wire.len(), "{cost} for {}", wire.len());
         }
     }
 }

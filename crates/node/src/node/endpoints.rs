@@ -1,15 +1,38 @@
 //! From configured ZeroMQ endpoints to those that are started.
 
-use crate::config::{Config, EndpointConfig, EndpointKind, Mechanism};
+use crate::config::{Action, Config, EndpointConfig, EndpointKind, Mechanism};
 use crate::node::error::StartError;
+use crate::security::Gate;
 use crate::zeromq::{self, EndpointOptions, Limits, Multipart, Security};
 
 /// What the configuration says, as the ZeroMQ listeners take it.
 ///
 /// # Errors
 /// [`StartError::Mechanism`] where an endpoint asks for one that is not there.
-pub(super) fn of(config: &Config) -> Result<Vec<EndpointOptions>, StartError> {
-    config.zeromq.endpoints.iter().filter_map(|endpoint| one(config, endpoint).transpose()).collect()
+pub(super) fn of(config: &Config, gate: &Gate) -> Result<Vec<EndpointOptions>, StartError> {
+    let endpoints = config.zeromq.endpoints.iter().filter(|endpoint| is_opened(config, endpoint, gate));
+    endpoints.filter_map(|endpoint| one(config, endpoint).transpose()).collect()
+}
+
+/// A default endpoint, which nobody asked for, stays closed where its peers would have to say who they are, which
+/// they cannot, or where nothing is allowed to those who have not.
+fn is_opened(config: &Config, endpoint: &EndpointConfig, gate: &Gate) -> bool {
+    let (true, Some(bind)) = (endpoint.is_built_in, endpoint.bind) else { return true };
+    let is_loopback = bind.0.ip().is_loopback();
+    let peers = gate.unidentified(is_loopback);
+    let may_use = match &endpoint.queue {
+        Some(queue) => peers.may(Action::Produce, queue),
+        None => !peers.is_powerless(),
+    };
+    let is_opened = may_use && !config.security.requires_authentication(is_loopback);
+    if !is_opened {
+        tracing::info!(
+            endpoint = endpoint.label(),
+            %bind,
+            "this default ZeroMQ endpoint is not opened: its peers cannot say who they are, and security asks for it; one under zeromq.endpoints is opened, for what security.permissions allows to `anybody`"
+        );
+    }
+    is_opened
 }
 
 /// A validated endpoint has all that is required; one that has not is left out.
@@ -41,4 +64,37 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
     limits.drain_timeout = config.node.shutdown_timeout;
     let options = EndpointOptions::new(endpoint.label(), kind, zeromq::Bind::Tcp(bind.0));
     Ok(Some(options.security(security).limits(limits)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn opened(text: &str) -> Vec<String> {
+        let config = parse(text).unwrap();
+        let gate = Gate::new(config.security.clone());
+        of(&config, &gate).unwrap().into_iter().map(|endpoint| endpoint.name).collect()
+    }
+
+    #[test]
+    fn default_endpoints_stay_closed_where_peers_have_to_say_who_they_are() {
+        let keys = format!("security: {{ api_keys: [{{ name: ada, sha256: {} }}]", "ab".repeat(32));
+        let all = "permissions: [{ who: '*', destinations: '*', allow: [produce, consume] }] }";
+        assert_eq!(opened(""), ["durable", "ingest"]);
+        assert!(opened(&format!("{keys} }}")).is_empty());
+        assert!(opened(&format!("{keys}, {all}")).is_empty());
+        assert_eq!(opened(&format!("security: {{ {all}")), ["durable", "ingest"]);
+        let some = "security: { permissions: [{ who: anybody, destinations: a, allow: [produce] }] }";
+        assert_eq!(opened(some), ["durable"]);
+        let others = "security: { permissions: [{ who: ada, destinations: '*', allow: [produce] }] }";
+        assert!(opened(others).is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_of_the_file_is_opened_whoever_may_use_it() {
+        let written = "zeromq: { endpoints: [{ name: mine, kind: durable, bind: 'tcp://127.0.0.1:5551' }] }";
+        let keys = format!("security: {{ api_keys: [{{ name: ada, sha256: {} }}] }}", "ab".repeat(32));
+        assert_eq!(opened(&format!("{written}\n{keys}")), ["mine"]);
+    }
 }

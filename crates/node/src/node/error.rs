@@ -88,6 +88,7 @@ impl StartError {
                 io::ErrorKind::AddrInUse => OperatorCode::PortInUse,
                 _ => OperatorCode::AddressUnusable,
             },
+            Self::Zeromq(zeromq::StartError::Forbidden { .. }) => OperatorCode::ConfigurationWrong,
             Self::Zeromq(_) => OperatorCode::AddressUnusable,
             Self::Directory(error) => error.code(),
             Self::Journal { error, .. } => journal_code(error),

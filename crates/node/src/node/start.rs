@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarmmq_broker::AutoCreate;
 use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, SystemWorld};
 use swarmmq_journal::{FatalHook, JournalError};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +84,8 @@ impl Node {
         config.validate()?;
         limits::raise_file_descriptors(&config);
         let tls = TlsFiles::of(&config.security).map(Tls::load).transpose()?.map(Arc::new);
-        let endpoints = endpoints::of(&config)?;
+        let gate = Arc::new(Gate::new(config.security.clone()));
+        let endpoints = endpoints::of(&config, &gate)?;
         let native = config.native_address().map(Listener::bind).transpose()?;
         let http_listener = match config.http_address() {
             Some(address) => Some(Listener::bind(address).map_err(|error| StartError::Http { error })?),
@@ -93,7 +95,6 @@ impl Node {
         let directory = DataDirectory::open(&config.node.data_dir, node.as_str(), &cluster_name)?;
         let metrics = Metrics::new(config.telemetry.max_destinations);
         let status = Status::new(config.cluster.shards);
-        let gate = Arc::new(Gate::new(config.security.clone()));
         // Whatever fails from here on stops what was started before it.
         let mut halt = Halt::default();
         let http_stop = halt.stop.child_token();
@@ -119,13 +120,13 @@ impl Node {
             NativeOptions::of(&config),
             greeting,
             shards.clone(),
-            gate,
+            gate.clone(),
             tls.clone(),
             metrics.clone(),
         );
         halt.sessions = Some(shared.clone());
         let zeromq_stop = halt.stop.child_token();
-        let zeromq = zeromq::start(endpoints, &shards, &metrics, &zeromq_stop)?;
+        let zeromq = zeromq::start(endpoints, &shards, &gate, &metrics, &zeromq_stop)?;
         let native_address = match native {
             Some(listener) => {
                 let listening = listener.listen()?;
@@ -212,7 +213,12 @@ async fn start_cluster(
         address,
         shards: ShardCount::new(config.cluster.shards)
             .ok_or(StartError::ShardCount(config.cluster.shards))?,
-        auto_create: config.destinations.auto_create.then(|| config.destination_settings()),
+        auto_create: config.destinations.auto_create.then(|| AutoCreate {
+            destination: config.destination_settings(),
+            group: config.group_settings(),
+        }),
+        queue_group: config.queue_group_settings(),
+        destinations_max: config.limits.max_destinations,
     };
     let observer = Arc::new(ShardMetrics(metrics.clone()));
     Ok(Cluster::start(options, open.journal.clone(), Arc::new(SystemWorld), observer).await?)

@@ -114,6 +114,16 @@ impl Gate {
         self.principal(ANYBODY, Method::Open)
     }
 
+    /// A peer that cannot say who it is, as over ZeroMQ's NULL: [`Self::anybody`], but where a native peer would have
+    /// to say who it is, it may do only what a permission allows, and nothing if there is none.
+    #[must_use]
+    pub fn unidentified(&self, is_loopback: bool) -> Principal {
+        if self.security.permissions.is_empty() && self.security.requires_authentication(is_loopback) {
+            return Principal::powerless(ANYBODY, Method::Open);
+        }
+        self.anybody()
+    }
+
     fn certificate(&self, certificate: &CertificateSummary) -> Result<Principal, Refusal> {
         let Some(name) = certificate.user() else {
             return Err(Refusal::NamelessCertificate);
@@ -187,6 +197,19 @@ mod tests {
         assert_eq!(gate.password(b"ada", b"key").unwrap().name(), "ada");
         assert_eq!(gate.password(b"bob", b"key"), Err(Refusal::UnknownKey));
         assert_eq!(gate.password(b"ada", b"kez"), Err(Refusal::UnknownKey));
+    }
+
+    #[test]
+    fn who_cannot_say_who_it_is_may_do_nothing_where_others_have_to_say_it() {
+        let put = swarmmq_protocol::DestinationName::new("a").unwrap();
+        let produces = |gate: &Gate| gate.unidentified(true).may(crate::config::Action::Produce, &put);
+        let keys = format!("api_keys: [{{ name: ada, sha256: {DIGEST} }}]");
+        assert!(produces(&gate("")));
+        assert!(!produces(&gate(&keys)) && gate(&keys).unidentified(true).is_powerless());
+        let granted = "permissions: [{ who: anybody, destinations: a, allow: [produce] }]";
+        assert!(produces(&gate(&format!("{keys}, {granted}"))));
+        let other = "permissions: [{ who: ada, destinations: a, allow: [produce] }]";
+        assert!(!produces(&gate(other)));
     }
 
     #[test]

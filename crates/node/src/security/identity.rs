@@ -52,6 +52,12 @@ impl Principal {
         Self { name: name.into(), method, rights: Rights::Everything }
     }
 
+    /// Somebody who may do nothing.
+    #[must_use]
+    pub fn powerless(name: &str, method: Method) -> Self {
+        Self { name: name.into(), method, rights: Rights::Grants(Arc::default()) }
+    }
+
     /// Somebody who may do what the permissions allow and nothing else; everything, if there are none.
     #[must_use]
     pub fn restricted(name: &str, method: Method, permissions: &[PermissionConfig]) -> Self {
@@ -85,6 +91,15 @@ impl Principal {
     #[must_use]
     pub fn may(&self, action: Action, destination: &DestinationName) -> bool {
         self.has(destination, |granted| granted == action)
+    }
+
+    /// Whether there is nothing it may do.
+    #[must_use]
+    pub fn is_powerless(&self) -> bool {
+        match &self.rights {
+            Rights::Everything => false,
+            Rights::Grants(grants) => grants.iter().all(|grant| grant.actions.is_empty()),
+        }
     }
 
     /// Whether everything may be managed, and with it the node.

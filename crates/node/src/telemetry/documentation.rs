@@ -61,7 +61,7 @@ fn codes_are_not_used_twice() {
 }
 
 #[test]
-fn every_reason_for_not_being_ready_says_what_to_do() {
+fn every_reason_for_not_being_ready_or_whole_says_what_to_do() {
     let health = Health {
         is_starting: true,
         is_stopping: true,
@@ -73,7 +73,10 @@ fn every_reason_for_not_being_ready_says_what_to_do() {
     };
     let document = document();
     let rows = document.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, health.reasons().len());
+    assert_eq!(rows, health.reasons().len() + health.degraded().len());
+    for degraded in health.degraded() {
+        assert!(document.contains(&format!("\n| `{}` | ", degraded.code)), "{}", degraded.code);
+    }
     for reason in health.reasons() {
         let journal_failure = (reason.code == "JOURNAL-FAILED").then(String::new);
         let alone = Health { journal_failure, ..Health::default() };

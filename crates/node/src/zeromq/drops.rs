@@ -59,6 +59,9 @@ reasons! {
     Oversized = "oversized";
     /// Connection: it was silent for too long.
     Silent = "silent";
+    /// Connection: nobody who has not said who it is may use the endpoint. Message: its sender may not do this; the
+    /// peer was told.
+    Forbidden = "forbidden";
     /// Message: it is no request; the peer was told.
     Malformed = "malformed";
     /// Message: it is too large; a peer that expects an answer was told.

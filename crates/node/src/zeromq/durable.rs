@@ -14,17 +14,23 @@ use super::drops::{Drops, Reason};
 use super::mailbox::{Event, Mailbox};
 use super::options::Limits;
 use super::session::{Outgoing, Service};
+use crate::security::Principal;
 use crate::shards::Tie;
 
 /// Messages in one delivery to a peer, so that one ZeroMQ message stays small.
 const DELIVERY_MESSAGES_MAX: usize = 64;
 /// Answers made without a shard that may wait; then the socket is not read.
 const LOCAL_ANSWERS_MAX: usize = 1024;
+/// What a frame of a request counts on top of its bytes: about what it takes while the request is under way.
+const FRAME_SLOT_BYTES: usize = 64;
+/// What the answer to a pull may have: the shards lease no more at once, but for one larger message.
+const PULL_ANSWER_BYTES: usize = 256 * 1024;
 
 /// See the module.
 pub(super) struct Durable {
     tie: Box<dyn Tie>,
     mailbox: Arc<Mailbox>,
+    principal: Principal,
     limits: Limits,
     drops: Drops,
     /// Whether the peer is a REQ, which takes one answer for each request and nothing else.
@@ -57,6 +63,7 @@ impl Durable {
     pub(super) fn new(
         tie: Box<dyn Tie>,
         mailbox: Arc<Mailbox>,
+        principal: Principal,
         limits: Limits,
         drops: Drops,
         strict: bool,
@@ -64,6 +71,7 @@ impl Durable {
         Self {
             tie,
             mailbox,
+            principal,
             limits,
             drops,
             strict,
@@ -103,6 +111,12 @@ impl Durable {
     }
 
     fn handle_call(&mut self, Envelope { path, call }: Envelope, bytes: usize) {
+        if let Call::Request(request) = &call
+            && let Err(error) = self.principal.permits(request)
+        {
+            self.drops.count(Reason::Forbidden);
+            return self.answer(reply::encode_error(&path, &error));
+        }
         match call {
             Call::Ping => self.answer(reply::encode_pong(&path, env!("CARGO_PKG_VERSION"))),
             Call::Request(Request::Subscribe(_)) | Call::Unsubscribe | Call::Credit { .. } if self.strict => {
@@ -125,6 +139,10 @@ impl Durable {
                 } else {
                     self.submit(path, bytes, PendingKind::WaitingPull, Request::Pull(pull));
                 }
+            }
+            // Its answer may be large, and counts from now on: a peer that asks and does not read is not read.
+            Call::Request(request @ Request::Pull(_)) => {
+                self.submit(path, bytes + PULL_ANSWER_BYTES, PendingKind::Plain, request);
             }
             Call::Request(request) => self.submit(path, bytes, PendingKind::Plain, request),
             Call::Unsubscribe => match self.subscription_ids.get(&path) {
@@ -208,7 +226,7 @@ impl Service for Durable {
     }
 
     fn handle_message(&mut self, frames: Vec<Bytes>) {
-        let bytes = frames.iter().map(Bytes::len).sum();
+        let bytes: usize = frames.iter().map(Bytes::len).sum();
         let parsed = parse(&frames);
         if bytes > self.limits.message_bytes_max || frames.len() > self.limits.frames_max {
             let path = parsed.map_or_else(|error| error.path, |envelope| envelope.path);
@@ -221,7 +239,7 @@ impl Service for Durable {
             return self.refuse(&path, ErrorCode::TooLarge, text);
         }
         match parsed {
-            Ok(envelope) => self.handle_call(envelope, bytes),
+            Ok(envelope) => self.handle_call(envelope, bytes + frames.len() * FRAME_SLOT_BYTES),
             Err(error) => {
                 self.drops.count(Reason::Malformed);
                 self.answer(reply::encode_error(&error.path, &error.error));

@@ -161,9 +161,10 @@ impl Ingest {
     }
 }
 
-/// An unknown destination is too: whoever forgot to create it can still do so, and nothing is lost.
+/// An unknown destination is too, and one that cannot be made because there are too many: whoever forgot to
+/// create it, or to make room for it, can still do so, and nothing is lost.
 fn is_worth_retrying(code: ErrorCode) -> bool {
-    code.is_retryable() || code == ErrorCode::UnknownDestination
+    code.is_retryable() || matches!(code, ErrorCode::UnknownDestination | ErrorCode::LimitReached)
 }
 
 impl Service for Ingest {

@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use swarmmq_protocol::DestinationName;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::drops::{Drops, Reason};
-use super::options::{Bind, EndpointOptions, Limits, Security};
+use super::options::{Bind, EndpointKind, EndpointOptions, Limits, Security};
 use super::session::{self, SessionOptions};
+use crate::config::Action;
+use crate::security::Gate;
 use crate::shards::Shards;
 use crate::telemetry::metrics::Metrics;
 
@@ -39,6 +42,16 @@ pub enum StartError {
         endpoint: String,
         /// Where it was to bind.
         bind: Bind,
+    },
+    /// It would read messages that nobody may send.
+    #[error(
+        "endpoint {endpoint} stores into {queue}, and its peers cannot say who they are: allow `anybody` to produce to {queue} under security.permissions, or take the endpoint away"
+    )]
+    Forbidden {
+        /// The endpoint's name.
+        endpoint: String,
+        /// Where it was to store.
+        queue: DestinationName,
     },
     /// It could not bind.
     #[error("endpoint {endpoint} cannot bind {bind}: {source}")]
@@ -90,13 +103,15 @@ impl Listening {
 }
 
 /// Starts endpoints. They stop accepting when `stop` is cancelled; their sessions then finish what they
-/// have read, for at most [`Limits::drain_timeout`].
+/// have read, for at most [`Limits::drain_timeout`]. What their peers may do, the gate says: nobody who uses the
+/// mechanism NULL says who it is.
 ///
 /// # Errors
 /// [`StartError`] for the first endpoint that cannot be started; none is left running.
 pub fn start(
     endpoints: Vec<EndpointOptions>,
     shards: &Arc<dyn Shards>,
+    gate: &Arc<Gate>,
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> Result<Vec<Listening>, StartError> {
@@ -107,6 +122,7 @@ pub fn start(
             if !off_loopback && !endpoint.bind.is_local() {
                 return Err(StartError::Exposed { endpoint: endpoint.name, bind: endpoint.bind });
             }
+            check_rights(&endpoint, gate)?;
             match Listener::bind(&endpoint.bind) {
                 Ok(listener) => Ok((endpoint, listener)),
                 Err(source) => Err(StartError::Bind { endpoint: endpoint.name, bind: endpoint.bind, source }),
@@ -115,9 +131,27 @@ pub fn start(
         .collect::<Result<_, _>>()?;
     let run = |(endpoint, listener): (EndpointOptions, _)| {
         let drops = Drops::new(&endpoint.name, metrics);
-        run(endpoint, listener, drops, shards, stop)
+        run(endpoint, listener, drops, shards, gate, stop)
     };
     Ok(bound.into_iter().map(run).collect())
+}
+
+/// Says at the start what otherwise each peer would find out: an ingest endpoint has no answers to say it with.
+fn check_rights(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartError> {
+    let peers = gate.unidentified(endpoint.bind.is_local());
+    match &endpoint.kind {
+        EndpointKind::Ingest { queue, .. } if !peers.may(Action::Produce, queue) => {
+            Err(StartError::Forbidden { endpoint: endpoint.name.clone(), queue: queue.clone() })
+        }
+        EndpointKind::Durable if peers.is_powerless() => {
+            warn!(
+                endpoint = endpoint.name,
+                "every request over this ZeroMQ endpoint is refused: its peers cannot say who they are, and security.permissions allows nothing to `anybody`"
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn run(
@@ -125,6 +159,7 @@ fn run(
     (listener, addr): (Listener, Bound),
     drops: Drops,
     shards: &Arc<dyn Shards>,
+    gate: &Arc<Gate>,
     stop: &CancellationToken,
 ) -> Listening {
     let sessions = TaskTracker::new();
@@ -133,6 +168,7 @@ fn run(
     let options = SessionOptions {
         endpoint: Arc::new(endpoint),
         shards: shards.clone(),
+        gate: gate.clone(),
         drops: drops.clone(),
         stop: stop.clone(),
     };
@@ -201,7 +237,7 @@ async fn accept(listener: Listener, options: SessionOptions, sessions: TaskTrack
                         // Without them the peer is served all the same.
                         let _ = stream.set_nodelay(true);
                         let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
-                        let session = session::run(stream, address.to_string(), options.clone(), handshake);
+                        let session = session::run(stream, Some(address), options.clone(), handshake);
                         sessions.spawn(held(slot, session));
                     }
                     Err(error) => pause(&options, &error).await,
@@ -209,7 +245,7 @@ async fn accept(listener: Listener, options: SessionOptions, sessions: TaskTrack
                 Listener::Ipc { listener, .. } => match listener.accept().await {
                     Ok((stream, _)) => {
                         let Some((slot, handshake)) = admit(None) else { continue };
-                        let session = session::run(stream, "ipc".to_owned(), options.clone(), handshake);
+                        let session = session::run(stream, None, options.clone(), handshake);
                         sessions.spawn(held(slot, session));
                     }
                     Err(error) => pause(&options, &error).await,

@@ -24,6 +24,8 @@
 mod chunks;
 pub mod drops;
 mod durable;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ingest;
 pub mod listener;
 mod mailbox;

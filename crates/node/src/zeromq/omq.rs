@@ -17,6 +17,7 @@ use omq_proto::proto::greeting::GREETING_LEN;
 use omq_proto::proto::{Connection, ConnectionConfig, Event, Greeting, MechanismName, Role};
 use omq_proto::{Error, MechanismSetup, Message, SocketType};
 use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
+use swarmmq_protocol::zeromq::{durable, ingest};
 
 use super::chunks::Chunks;
 use super::drops::Reason;
@@ -62,7 +63,12 @@ impl OmqConnection {
             .encode(&mut greeting);
         let mut out = Chunks::default();
         out.push(&greeting.freeze());
-        let slots = limits.frames_max.saturating_add(1).saturating_mul(FRAME_SLOT_BYTES);
+        // Room for more frames than a request can have would be room for larger messages.
+        let protocol_frames_max = match kind {
+            SocketKind::Router => durable::FRAMES_MAX,
+            SocketKind::Pull => ingest::FRAMES_MAX,
+        };
+        let slots = limits.frames_max.min(protocol_frames_max).saturating_add(1) * FRAME_SLOT_BYTES;
         Self {
             socket_type: match kind {
                 SocketKind::Router => SocketType::Router,

@@ -132,12 +132,13 @@ pub struct Limits {
     /// that is up to 64 KiB larger; anything else that is larger ends its connection, as a frame
     /// cannot be skipped without being read, before memory is taken for it.
     pub message_bytes_max: usize,
-    /// Frames of a message. Default 512. A message with more is refused or dropped.
+    /// Frames of a message. Default 512. A message with more is refused or dropped. The protocols have limits of
+    /// their own: 512 of a durable request, 1,024 of an ingested message.
     pub frames_max: usize,
     /// Requests of a peer without an answer. Default 1,024. Its socket is not read until there are fewer.
     pub requests_in_flight_max: usize,
     /// Bytes of requests of a peer without an answer, or of messages not stored. Default 8 MiB. Its socket
-    /// is not read until there are fewer.
+    /// is not read until there are fewer. Each frame of a request counts 64 bytes more.
     pub receive_queue_bytes: usize,
     /// Pulls of a peer that wait. Default 64. Further ones are answered with `OVERLOADED`, so that waiting
     /// pulls leave room for acknowledgements.

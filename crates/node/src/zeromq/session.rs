@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ use super::omq::OmqConnection;
 use super::options::{EndpointKind, EndpointOptions, Limits};
 use super::wire::{Moved, Wire};
 use super::zmtp::{PeerProperties, SocketKind, ZmtpError};
+use crate::config::Action;
+use crate::security::Gate;
 use crate::shards::Shards;
 
 /// A message to the peer.
@@ -64,15 +67,19 @@ pub(super) trait Service: Send {
 pub(super) struct SessionOptions {
     pub(super) endpoint: Arc<EndpointOptions>,
     pub(super) shards: Arc<dyn Shards>,
+    pub(super) gate: Arc<Gate>,
     pub(super) drops: Drops,
     pub(super) stop: CancellationToken,
 }
 
-/// Serves a peer until it goes. `admitted` is held during the handshake only.
-pub(super) async fn run<S, A>(stream: S, address: String, options: SessionOptions, admitted: A)
+/// Serves a peer until it goes: one of this machine, if it has no address. `admitted` is held during the handshake only.
+pub(super) async fn run<S, A>(stream: S, from: Option<SocketAddr>, options: SessionOptions, admitted: A)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let address = from.map_or_else(|| "ipc".to_owned(), |from| from.to_string());
+    // The mechanism NULL has no way to say who one is.
+    let principal = options.gate.unidentified(from.is_none_or(|from| from.ip().to_canonical().is_loopback()));
     let limits = &options.endpoint.limits;
     let kind = match options.endpoint.kind {
         EndpointKind::Durable => SocketKind::Router,
@@ -99,6 +106,14 @@ where
         wire.zmtp.send_error(&text);
         return refuse(wire, &options, &address, &ZmtpError::new(Reason::SocketType, text)).await;
     }
+    if let EndpointKind::Ingest { queue, .. } = &options.endpoint.kind
+        && !principal.may(Action::Produce, queue)
+    {
+        // Closed, and not read: what the peer has not sent yet stays with it.
+        let text = format!("{} may not produce to {queue}", principal.name());
+        wire.zmtp.send_error(&text);
+        return refuse(wire, &options, &address, &ZmtpError::new(Reason::Forbidden, text)).await;
+    }
     debug!(
         endpoint = options.endpoint.name, address, socket_type = peer.socket_type,
         routing_id = %peer.routing_id.escape_ascii(), "a ZeroMQ peer is connected"
@@ -108,7 +123,7 @@ where
     let (limits, drops) = (limits.clone(), options.drops.clone());
     let service: Box<dyn Service> = match &options.endpoint.kind {
         EndpointKind::Durable => {
-            Box::new(Durable::new(tie, mailbox, limits, drops, peer.socket_type == "REQ"))
+            Box::new(Durable::new(tie, mailbox, principal, limits, drops, peer.socket_type == "REQ"))
         }
         EndpointKind::Ingest { queue, multipart } => {
             Box::new(Ingest::new(tie, mailbox, queue.clone(), *multipart, limits, drops))
@@ -130,7 +145,10 @@ fn note(options: &SessionOptions, address: &str, error: &ZmtpError) {
     options.drops.count(error.reason);
     let endpoint = &options.endpoint.name;
     // Somebody has configured something wrongly and wants to find out what.
-    let matters = matches!(error.reason, Reason::SocketType | Reason::Mechanism | Reason::Oversized);
+    let matters = matches!(
+        error.reason,
+        Reason::SocketType | Reason::Mechanism | Reason::Oversized | Reason::Forbidden
+    );
     let reason = error.reason.as_str();
     match matters.then(|| options.drops.admits_line()).flatten() {
         Some(silent) => warn!(endpoint, address, reason, %error, silent, "a ZeroMQ peer is refused"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use swarmmq_node::config::parse;
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use swarmmq_protocol::{ErrorCode, ErrorReply};
 use tokio::io::AsyncWriteExt;
@@ -98,6 +99,40 @@ async fn a_message_that_is_a_little_too_large_is_answered() {
     assert_eq!(answer[..5], ["", "SWMQ1", "1", "ERROR", "TOO-LARGE"]);
     assert_eq!(peer.ask(&["", "SWMQ1", "2", "PUT", "orders", &"x".repeat(900)]).await[3], "OK");
     assert_eq!(endpoint.listening.drops.of(Reason::TooLarge), 1);
+}
+
+#[tokio::test]
+async fn each_frame_counts_towards_what_is_under_way() {
+    const PUTS: usize = 20;
+    let endpoint = with(|limits| limits.receive_queue_bytes = 1_000);
+    endpoint.model.with(|state| state.holds = true);
+    let mut peer = endpoint.peer("DEALER").await;
+    let put = message(&[b"SWMQ1", b"a", b"PUT", b"orders", b"x"]);
+    peer.stream.write_all(&put.repeat(PUTS)).await.unwrap();
+    until("some are submitted", || endpoint.model.with(|state| !state.held.is_empty())).await;
+    // Three have 51 bytes and 15 frames of 64 bytes each: that is enough.
+    assert_eq!(endpoint.model.with(|state| state.held.len()), 3);
+    endpoint.model.release();
+    for sequence in 1..=PUTS {
+        assert_eq!(peer.receive().await, ["SWMQ1", "a", "OK", "stored", &format!("{sequence}"), "1"][..]);
+    }
+}
+
+#[tokio::test]
+async fn a_full_pull_is_acknowledged_in_one_request_by_default() {
+    let defaults =
+        parse("zeromq: { endpoints: [{ name: d, kind: durable, bind: 'tcp://127.0.0.1:0' }] }").unwrap();
+    let endpoint = with(|limits| limits.frames_max = defaults.zeromq.endpoints[0].max_frames as usize);
+    let mut peer = endpoint.peer("DEALER").await;
+    for _ in 0..256 {
+        peer.ask(&["SWMQ1", "", "PUT", "orders", "x"]).await;
+    }
+    let pulled = peer.ask(&["SWMQ1", "p", "PULL", "orders", "max=256"]).await;
+    let receipts: Vec<&str> = pulled[3..].chunks(5).map(|message| message[0].as_str()).collect();
+    assert_eq!(receipts.len(), 256, "{pulled:?}");
+    let settled = peer.ask(&[&["SWMQ1", "a", "ACK", "orders"][..], &receipts].concat()).await;
+    assert_eq!(settled[..3], ["SWMQ1", "a", "OK"]);
+    assert!(settled.len() == 259 && settled[3..].iter().all(|word| word == "done"), "{settled:?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::raw::{Endpoint, greeting};
 
 fn start_one(options: EndpointOptions) -> Result<(), StartError> {
     let shards: Arc<dyn Shards> = Arc::new(Model::default());
-    start(vec![options], &shards, &Metrics::new(0), &CancellationToken::new()).map(|_| ())
+    start(vec![options], &shards, &Arc::default(), &Metrics::new(0), &CancellationToken::new()).map(|_| ())
 }
 
 #[tokio::test]

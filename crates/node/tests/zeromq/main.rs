@@ -8,3 +8,4 @@ mod hostile;
 mod ingest;
 mod model;
 mod raw;
+mod rights;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use swarmmq_node::security::Gate;
 use swarmmq_node::shards::Shards;
 use swarmmq_node::telemetry::metrics::Metrics;
 use swarmmq_node::zeromq::{Bind, Bound, EndpointKind, EndpointOptions, Limits, Listening, Reason, start};
@@ -31,9 +32,13 @@ impl Endpoint {
     }
 
     pub(crate) fn start_with(options: EndpointOptions) -> Self {
+        Self::guarded(options, &Arc::default())
+    }
+
+    pub(crate) fn guarded(options: EndpointOptions, gate: &Arc<Gate>) -> Self {
         let (model, stop) = (Model::default(), CancellationToken::new());
         let shards: Arc<dyn Shards> = Arc::new(model.clone());
-        let listening = start(vec![options], &shards, &Metrics::new(0), &stop).unwrap().pop().unwrap();
+        let listening = start(vec![options], &shards, gate, &Metrics::new(0), &stop).unwrap().pop().unwrap();
         Self { model, listening, stop }
     }
 

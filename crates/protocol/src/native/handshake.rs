@@ -64,6 +64,8 @@ pub struct Welcome {
     pub in_flight_max: u32,
     /// A connection silent for this long is closed, ms; ping before that.
     pub idle_ms: u32,
+    /// The credit that a consumer should ask for whose user did not choose one, 1 to 4,096 messages.
+    pub credit_default: u32,
 }
 
 impl Encode for Hello {
@@ -112,6 +114,7 @@ impl Encode for Welcome {
         out.put_u32(self.message_bytes_max);
         out.put_u32(self.in_flight_max);
         out.put_u32(self.idle_ms);
+        out.put_u32(self.credit_default);
     }
 }
 
@@ -125,6 +128,7 @@ impl Decode for Welcome {
             message_bytes_max: reader.u32("message_bytes_max")?,
             in_flight_max: reader.u32("in_flight_max")?,
             idle_ms: reader.u32("idle time")?,
+            credit_default: reader.u32("default credit")?,
         })
     }
 }

@@ -231,6 +231,7 @@ fn frames() -> Vec<(&'static str, u64, Frame)> {
                 message_bytes_max: 1_048_576,
                 in_flight_max: 1024,
                 idle_ms: 30_000,
+                credit_default: 100,
             }),
         ),
         ("credit", 3, Frame::Credit(64)),

@@ -280,8 +280,12 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             Frame::Hello(Hello { version_min, version_max, client, credential })
         },
     );
-    let welcome = (any::<u16>(), [".{0,60}", ".{0,60}", ".{0,60}"], any::<[u32; 3]>()).prop_map(
-        |(version, [node, cluster, software], [message_bytes_max, in_flight_max, idle_ms])| {
+    let welcome = (any::<u16>(), [".{0,60}", ".{0,60}", ".{0,60}"], any::<[u32; 4]>()).prop_map(
+        |(
+            version,
+            [node, cluster, software],
+            [message_bytes_max, in_flight_max, idle_ms, credit_default],
+        )| {
             Frame::Welcome(Welcome {
                 version,
                 node,
@@ -290,6 +294,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
                 message_bytes_max,
                 in_flight_max,
                 idle_ms,
+                credit_default,
             })
         },
     );

@@ -43,10 +43,13 @@ impl Source {
     pub(super) async fn open(verb: &Consume, client: &Client, idle: Option<Duration>) -> Result<Self, Error> {
         let (destination, group) = (verb.destination.clone(), verb.group.clone());
         if let Some(left) = verb.count {
-            let batch = BATCH.min(verb.in_flight as usize);
+            let batch = verb.in_flight.map_or(BATCH, |most| BATCH.min(most as usize));
             return Ok(Self::Pulls { client: client.clone(), destination, group, left, batch, idle });
         }
-        let mut consumer = client.consumer(&destination).group(&group).credit(verb.in_flight);
+        let mut consumer = client.consumer(&destination).group(&group);
+        if let Some(in_flight) = verb.in_flight {
+            consumer = consumer.credit(in_flight);
+        }
         if let Some(lease) = verb.lease {
             consumer = consumer.lease(lease);
         }

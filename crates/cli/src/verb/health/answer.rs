@@ -24,16 +24,24 @@ impl Answer {
 
     /// Why the node is not healthy, in its own words.
     pub(super) fn reasons(&self) -> String {
-        let reasons =
-            self.report.get("reasons").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let reasons: Vec<_> =
-            reasons.iter().filter_map(|reason| reason.get("explanation").and_then(Value::as_str)).collect();
-        let text = match self.report.get("status").and_then(Value::as_str) {
-            _ if !reasons.is_empty() => reasons.join("; "),
-            Some(status) => status.to_owned(),
-            None => format!("it answers with status {}", self.status),
+        let text = match (self.explanations("reasons"), self.report.get("status").and_then(Value::as_str)) {
+            (Some(reasons), _) => reasons,
+            (None, Some(status)) => status.to_owned(),
+            (None, None) => format!("it answers with status {}", self.status),
         };
         printable(text.as_bytes(), false)
+    }
+
+    /// What a node that is healthy does not do, in its own words; `None` if it does everything.
+    pub(super) fn degraded(&self) -> Option<String> {
+        self.explanations("degraded").map(|text| printable(text.as_bytes(), false))
+    }
+
+    fn explanations(&self, list: &str) -> Option<String> {
+        let reasons = self.report.get(list)?.as_array()?;
+        let reasons: Vec<_> =
+            reasons.iter().filter_map(|reason| reason.get("explanation").and_then(Value::as_str)).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }
 
@@ -53,9 +61,8 @@ mod tests {
 
     #[test]
     fn the_reasons_are_those_of_the_node() {
-        let body =
-            r#"{"status":"not ready","reasons":[{"code":"DISK-FULL","explanation":"the disk is full"}]}"#;
+        let body = r#"{"status":"not ready","reasons":[{"code":"STARTING","explanation":"it reads"}]}"#;
         let bytes = format!("HTTP/1.1 503 Service Unavailable\r\n\r\n{body}");
-        assert_eq!(Answer::parse(bytes.as_bytes()).unwrap().reasons(), "the disk is full");
+        assert_eq!(Answer::parse(bytes.as_bytes()).unwrap().reasons(), "it reads");
     }
 }
