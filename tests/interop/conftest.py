@@ -61,7 +61,7 @@ listen: {{ native: "127.0.0.1:{self.native}", http: "127.0.0.1:{self.http}" }}
 journal: {{ segment_size: 4MiB, reserve_size: 1MiB }}
 zeromq:
   endpoints:
-    - {{ name: durable, kind: durable, bind: "tcp://127.0.0.1:{self.durable_port}", max_frames: 4200 }}
+    - {{ name: durable, kind: durable, bind: "tcp://127.0.0.1:{self.durable_port}" }}
     - {{ name: ingest, kind: ingest, bind: "tcp://127.0.0.1:{self.ingest_port}", queue: events }}
 """)
         self.process = None

@@ -2,17 +2,26 @@
 //!
 //! A target is an ordinary program of the package in `fuzz/`, instrumented by flags that the stable
 //! compiler has. Inputs that found new paths stay in `fuzz/corpus/<target>`, which is not kept in
-//! git; inputs worth keeping are in `fuzz/seeds/<target>`.
+//! git; inputs worth keeping are in `fuzz/seeds/<target>`. Several targets run at a time, and each says a
+//! line; the log of one is shown when it fails.
+
+mod target;
+mod wanted;
 
 use std::{
+    collections::VecDeque,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
+use self::{target::Target, wanted::Wanted};
 use crate::{
     failure::Failure,
     step::{Step, target_folder},
+    terminal::Paint,
 };
 
 /// What makes a plain program a libFuzzer one. Debug assertions are on, as a fuzzer looks for them.
@@ -22,14 +31,6 @@ const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares \
     -Cdebug-assertions -Ccodegen-units=1";
-
-const SECONDS: u32 = 30;
-
-/// One input may take this long before it counts as a hang.
-const INPUT_SECONDS_MAX: u32 = 10;
-
-/// More memory than this for one input is a length that was believed before it was checked.
-const MEMORY_MB_MAX: u32 = 1024;
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let wanted = Wanted::parse(args)?;
@@ -41,91 +42,42 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let built = target_folder(root).join("fuzz");
     Step::cargo("build the fuzz targets")
         // With a target given, the flags stay away from build scripts and macros.
-        .args(["build", "--quiet", "--release", "--target", &triple, "--manifest-path"])
+        .args(["build", "--quiet", "--release", "--locked", "--target", &triple, "--manifest-path"])
         .args([&manifest])
         .env("RUSTFLAGS", RUSTFLAGS)
         .without_env("CARGO_ENCODED_RUSTFLAGS")
         .env("CARGO_TARGET_DIR", &built)
         .run()?;
     let programs = built.join(triple).join("release");
-    let runs = targets.iter().map(|target| fuzz(root, &programs, &built, target, wanted.seconds));
-    let failed: Vec<_> = runs.filter_map(Result::err).map(|failure| failure.message).collect();
+    let title = format!("── fuzz {} targets:", targets.len());
+    let Wanted { seconds, jobs, .. } = wanted;
+    eprintln!("{} {seconds} s each, {jobs} at a time", Paint::for_terminal().bold(&title));
+    let failed = at_a_time(jobs, &targets, |name| {
+        let (package, program) = (&root.join("fuzz"), programs.join(name));
+        Target { name, package, program, output: &built }.run(seconds)
+    });
     if failed.is_empty() { Ok(()) } else { Err(Failure::new(failed.join("\n  "))) }
 }
 
-fn fuzz(root: &Path, programs: &Path, built: &Path, target: &str, seconds: u32) -> Result<(), Failure> {
-    let corpus = root.join("fuzz/corpus").join(target);
-    let seeds = root.join("fuzz/seeds").join(target);
-    let artifacts = built.join("artifacts").join(target);
-    for folder in [&corpus, &artifacts] {
-        fs::create_dir_all(folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
-    }
-    let mut folders: Vec<PathBuf> = vec![corpus];
-    folders.extend(Some(seeds).filter(|folder| folder.is_dir()));
-    Step::new(format!("fuzz {target}"), programs.join(target))
-        .args([
-            format!("-max_total_time={seconds}"),
-            format!("-timeout={INPUT_SECONDS_MAX}"),
-            format!("-rss_limit_mb={MEMORY_MB_MAX}"),
-            format!("-artifact_prefix={}/", artifacts.display()),
-            "-print_final_stats=1".to_owned(),
-            "-verbosity=0".to_owned(),
-        ])
-        .args(folders)
-        .run()
-        .map_err(|failure| {
-            Failure::new(format!(
-                "{}; the input is in {}; run it again with {} <input>",
-                failure.message,
-                artifacts.display(),
-                programs.join(target).display()
-            ))
-        })
-}
-
-/// What the command line asks for.
-#[derive(Debug, PartialEq)]
-struct Wanted {
-    seconds: u32,
-    targets: Vec<String>,
-}
-
-impl Wanted {
-    fn parse(args: &[String]) -> Result<Self, Failure> {
-        let mut wanted = Self { seconds: SECONDS, targets: Vec::new() };
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            match arg.strip_prefix("--seconds") {
-                Some(value) => {
-                    let value = match value.strip_prefix('=') {
-                        Some(value) => Some(value),
-                        None if value.is_empty() => args.next().map(String::as_str),
-                        None => None,
-                    };
-                    // Zero would mean for ever to libFuzzer.
-                    let seconds = value.and_then(|value| value.parse().ok()).filter(|value| *value > 0);
-                    wanted.seconds =
-                        seconds.ok_or_else(|| Failure::usage("--seconds takes a whole number above zero"))?;
+/// Runs something for each name, so many at a time, and returns what the failures say.
+fn at_a_time(jobs: u32, names: &[String], run: impl Fn(&str) -> Result<(), Failure> + Sync) -> Vec<String> {
+    let left: Mutex<VecDeque<&String>> = Mutex::new(names.iter().collect());
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    // In a statement of its own, so that the lock is not held during the run.
+                    let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(name) = next else { return };
+                    if let Err(failure) = run(name) {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(failure.message);
+                    }
                 }
-                None if arg.starts_with('-') => {
-                    return Err(Failure::usage(format!("fuzz does not know `{arg}`")));
-                }
-                None => wanted.targets.push(arg.clone()),
-            }
+            });
         }
-        Ok(wanted)
-    }
-
-    fn choose(&self, all: Vec<String>) -> Result<Vec<String>, Failure> {
-        if let Some(unknown) = self.targets.iter().find(|target| !all.contains(target)) {
-            let all = all.join(", ");
-            return Err(Failure::usage(format!("there is no target `{unknown}`; there are: {all}")));
-        }
-        if all.is_empty() {
-            return Err(Failure::new("fuzz/Cargo.toml names no [[bin]]"));
-        }
-        Ok(if self.targets.is_empty() { all } else { self.targets.clone() })
-    }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The names of the `[[bin]]` tables of a manifest.
@@ -157,25 +109,23 @@ fn host() -> Result<String, Failure> {
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Wanted, Failure> {
-        Wanted::parse(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn seconds_and_targets_are_read_in_any_order() {
-        let wanted = Wanted { seconds: 5, targets: vec!["frame".into()] };
-        assert_eq!(parse(&["--seconds", "5", "frame"]).unwrap(), wanted);
-        assert_eq!(parse(&["frame", "--seconds=5"]).unwrap(), wanted);
-        for wrong in [&["--seconds"][..], &["--seconds", "0"], &["--seconds5"], &["--jobs"]] {
-            assert_eq!(parse(wrong).unwrap_err().exit_code, 2, "{wrong:?}");
-        }
-    }
-
     #[test]
     fn targets_are_the_names_of_the_bin_tables() {
         let manifest = "[package]\nname = \"fuzz\"\n[[bin]]\nname = \"frame\"\npath = \"a.rs\"\n\n[[bin]]\nname=\"envelope\"\n[lib]\nname = \"x\"\n";
         assert_eq!(targets(manifest), ["frame", "envelope"]);
-        assert!(parse(&["nothing"]).unwrap().choose(targets(manifest)).is_err());
-        assert!(parse(&[]).unwrap().choose(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn every_target_runs_once_and_every_failure_is_told() {
+        let names: Vec<String> = (0..20).map(|nth| nth.to_string()).collect();
+        let ran = Mutex::new(Vec::new());
+        let mut failed = at_a_time(3, &names, |name| {
+            ran.lock().unwrap().push(name.to_owned());
+            if name.ends_with('7') { Err(Failure::new(name)) } else { Ok(()) }
+        });
+        failed.sort();
+        let mut ran = ran.into_inner().unwrap();
+        ran.sort_by_key(|name| name.parse::<u32>().unwrap());
+        assert_eq!((ran, failed), (names, vec!["17".to_owned(), "7".to_owned()]));
     }
 }

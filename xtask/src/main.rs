@@ -28,9 +28,10 @@ usage: cargo xtask <recipe>
   verify [--require-deny]        format, lints, tidy, documentation, licences; writes nothing
   fix                            formats, and applies what clippy can
   tidy                           the laws that neither the compiler nor clippy keeps
-  fuzz [--seconds N] [target…]   libFuzzer on the stable tool-chain; 30 seconds a target
+  fuzz [--seconds N] [--jobs N] [target…]
+                                 libFuzzer on the stable tool-chain; 30 seconds a target
   interop [pytest arguments]     real ZeroMQ clients against the program
-  chaos [arguments]              kills, pauses, partitions, power cuts; needs root
+  chaos [arguments]              kills, power cuts, full disks, floods; needs root
   bench-peers [arguments]        side by side with other systems, in one run on this machine";
 
 fn main() -> ExitCode {

@@ -78,17 +78,26 @@ pub(crate) async fn sample(
             let broker = SwarmMq::connect(server.address()).await?;
             run(broker, workload, effort, server.process()).await?
         }
-        Contender::NatsSynced | Contender::NatsDefault => {
-            let interval = match contender {
-                Contender::NatsSynced => nats::SyncInterval::Always,
-                Contender::NatsDefault => nats::SyncInterval::Default,
-            };
-            let mut server = nats::Server::start(&programs.nats, home.path(), interval).await?;
-            let broker = Nats::connect(server.address()).await?;
-            run(broker, workload, effort, server.process()).await?
+        Contender::NatsSynced => {
+            nats(nats::SyncInterval::Always, workload, effort, programs, home.path()).await?
+        }
+        Contender::NatsDefault => {
+            nats(nats::SyncInterval::Default, workload, effort, programs, home.path()).await?
         }
     };
     Ok(Sample { disk_sync_us, ..sample })
+}
+
+async fn nats(
+    interval: nats::SyncInterval,
+    workload: &Workload,
+    effort: &Effort,
+    programs: &Programs,
+    home: &Path,
+) -> Result<Sample> {
+    let mut server = nats::Server::start(&programs.nats, home, interval).await?;
+    let broker = Nats::connect(server.address()).await?;
+    run(broker, workload, effort, server.process()).await
 }
 
 /// Writes out what earlier samples left in the page cache, so that nobody pays for another's data.

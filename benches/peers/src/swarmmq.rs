@@ -45,7 +45,9 @@ impl Broker for SwarmMq {
         };
         self.client.create_destination(&destination, settings).await?;
         if retention == Retention::Stream {
-            self.client.create_group(&destination, &GroupName::new(READER)?, GroupSettings::default()).await?;
+            self.client
+                .create_group(&destination, &GroupName::new(READER)?, GroupSettings::default())
+                .await?;
         }
         Ok(())
     }

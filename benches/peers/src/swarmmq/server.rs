@@ -19,10 +19,9 @@ pub(crate) struct Binary {
 impl Binary {
     /// Asks the program at `path` for its version.
     pub(crate) fn find(path: &Path) -> Result<Self> {
-        let output = Command::new(path)
-            .arg("--version")
-            .output()
-            .with_context(|| format!("cannot run {}: build it, or say where it is with --swarmmq", path.display()))?;
+        let output = Command::new(path).arg("--version").output().with_context(|| {
+            format!("cannot run {}: build it, or say where it is with --swarmmq", path.display())
+        })?;
         ensure!(output.status.success(), "{} --version failed", path.display());
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         Ok(Self { path: path.to_owned(), version })
