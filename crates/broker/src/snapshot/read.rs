@@ -148,12 +148,13 @@ fn destination(reader: &mut Reader, applied: u64, now_ms: u64) -> Result<Destina
     for _ in 0..count(reader, "sessions", 44)? {
         let id = reader.u128("producer")?;
         check(before.replace(id).is_none_or(|before| before < id), "sessions", "they are not in order")?;
-        destination.sessions.insert(id, session(reader)?);
+        destination.sessions.insert(id, session(reader, now_ms)?);
     }
     let mut before_ms = 0;
     for _ in 0..count(reader, "message ids", 32)? {
         let stored_ms = reader.u64("time")?;
         check(stored_ms >= before_ms, "message ids", "they are not in order")?;
+        check(stored_ms <= now_ms, "message ids", "one is after the time of the state")?;
         before_ms = stored_ms;
         let remembered =
             Remembered { stored_ms, id: reader.u128("message id")?, sequence: reader.u64("sequence")? };
@@ -234,10 +235,12 @@ fn group(reader: &mut Reader, log: &Log, is_queue: bool) -> Result<Group, Decode
     Ok(group)
 }
 
-fn session(reader: &mut Reader) -> Result<Session, DecodeError> {
+fn session(reader: &mut Reader, now_ms: u64) -> Result<Session, DecodeError> {
     let epoch = reader.u32("producer epoch")?;
     let last = number(reader, "producer sequence")?;
-    let mut session = Session::restored(epoch, last, reader.u64("time")?);
+    let last_ms = reader.u64("time")?;
+    check(last_ms <= now_ms, "sessions", "one is after the time of the state")?;
+    let mut session = Session::restored(epoch, last, last_ms);
     for _ in 0..count(reader, "results", 7)? {
         let count = reader.u32("messages")?;
         check(count > 0, "results", "a run is empty")?;

@@ -237,6 +237,9 @@ impl IndexRecords<'_> {
         last.term = field(HAS_TERM, last.term)?;
         last.length = field(HAS_LENGTH, u64::from(last.length))?.try_into().ok()?;
         last.origin = field(HAS_ORIGIN, u64::from(last.origin))?.try_into().ok()?;
+        if !kind.admits(last.index, last.length) {
+            return None;
+        }
         let record = IndexRecord {
             kind,
             group,

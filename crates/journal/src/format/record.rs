@@ -34,6 +34,16 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// Whether a record of this kind may have this index and payload length. What tells where a log begins or ends has
+    /// no payload, and a named value's name is one byte: no journal ever wrote anything else.
+    pub(crate) fn admits(self, index: u64, length: u32) -> bool {
+        match self {
+            Self::Entry | Self::Adopted | Self::Files => true,
+            Self::Meta => index <= u64::from(u8::MAX),
+            Self::Truncate | Self::Purge => length == 0,
+        }
+    }
 }
 
 const FLAG_ENCRYPTED: u8 = 1;
@@ -106,7 +116,7 @@ impl RecordHeader {
         {
             return Err("a header whose checksum is wrong");
         }
-        Self::parse(header).ok_or("a header of unknown kind")
+        Self::parse(header).ok_or("a header of a kind that is unknown or says what its kind never does")
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -121,7 +131,7 @@ impl RecordHeader {
         let synced_or_origin = cursor.u32()?;
         let kind = Kind::parse(cursor.u8()?)?;
         let flags = cursor.u8()?;
-        if flags & !FLAG_ENCRYPTED != 0 || cursor.u16()? != 0 {
+        if flags & !FLAG_ENCRYPTED != 0 || cursor.u16()? != 0 || !kind.admits(index, length) {
             return None;
         }
         Some(Self {
@@ -148,5 +158,38 @@ impl RecordHeader {
         crate::cursor::patch(&mut bytes, 20, &self.group.to_le_bytes());
         crate::cursor::patch(&mut bytes, 24, &[self.kind as u8, FLAG_ENCRYPTED]);
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: Kind, index: u64, length: u32) -> Result<RecordHeader, &'static str> {
+        let mut header = RecordHeader {
+            checksum: 0,
+            payload_checksum: 0,
+            chain: 0,
+            length,
+            index,
+            term: 1,
+            group: 1,
+            synced_or_origin: 0,
+            kind,
+            encrypted: false,
+            segment: 1,
+        };
+        RecordHeader::decode(&header.encode(7), 7)
+    }
+
+    #[test]
+    fn a_record_that_says_what_its_kind_never_does_is_refused() {
+        for kind in [Kind::Truncate, Kind::Purge] {
+            assert!(read(kind, 300, 0).is_ok());
+            assert!(read(kind, 300, 1).is_err(), "{kind:?} with a payload");
+        }
+        assert!(read(Kind::Meta, 255, 9).is_ok());
+        assert!(read(Kind::Meta, 256, 9).is_err(), "a name of two bytes");
+        assert!(read(Kind::Entry, u64::MAX, 9).is_ok());
     }
 }
