@@ -60,6 +60,7 @@ mod dedup;
 mod destination;
 pub mod effect;
 pub mod entry;
+pub mod exchange;
 mod fault;
 pub mod filter;
 mod group;

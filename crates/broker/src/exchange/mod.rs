@@ -1,0 +1,162 @@
+//! Patterns of messages in flight: proxies, topics with a last value, services with workers.
+//!
+//! ```text
+//!   a peer's session ──attach, handle, detach──▶ ┌──────────┐ ──send, dropped, disconnect──▶ [Peers]
+//!   the endpoint's clock ────────tick──────────▶ │ Exchange │ ◀──room, may────────────────── the node
+//!                                                └──────────┘
+//! ```
+//!
+//! Nothing here is replicated or stored, but the rules are those of the rest of the crate: no clock, no chance, no
+//! I/O. An exchange is one endpoint's state. The node calls it from the sessions of the peers, one call at a time, and
+//! gives it the time, so that tests play any history against it with a model in place of the peers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The frames of one ZeroMQ message.
+pub type Frames = Vec<Bytes>;
+
+/// A connection of an endpoint. Ids count up and are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u64);
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which of an endpoint's two addresses a peer connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Where clients and publishers connect; the only one of an endpoint with one address.
+    Front,
+    /// Where workers and subscribers connect.
+    Back,
+}
+
+/// What is known of a peer when it has connected.
+#[derive(Debug, Clone)]
+pub struct PeerInfo {
+    /// Where it connected.
+    pub side: Side,
+    /// What it says its socket is, as `DEALER`; one that goes with the endpoint.
+    pub socket_type: &'static str,
+    /// The routing id it chose, of 0 to 255 bytes. Nobody has checked it.
+    pub routing_id: Bytes,
+    /// Who it is, as far as its mechanism says.
+    pub user: Arc<str>,
+}
+
+/// What a peer may be allowed or forbidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// To send requests to a service.
+    Request,
+    /// To be a worker of a service.
+    Serve,
+    /// To publish on a topic.
+    Publish,
+    /// To subscribe to topics.
+    Subscribe,
+}
+
+/// Why an exchange dropped a message. Each is counted by endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Drop {
+    /// It does not have the frames that its protocol asks for.
+    Malformed,
+    /// It is for a peer that is gone, or says so of itself wrongly.
+    Unroutable,
+    /// The queue of its receiver is full.
+    QueueFull,
+    /// Its deadline passed before anybody could take it.
+    Expired,
+    /// Nobody subscribed to it.
+    Unwanted,
+    /// Its sender may not do this.
+    Forbidden,
+    /// A reply that nobody waits for: its request was answered, given up or never made.
+    Unexpected,
+    /// There are as many topics, services or subscriptions as there may be.
+    LimitReached,
+    /// Its worker died, and it is not given to another.
+    WorkerLost,
+}
+
+/// How much more a peer's queue takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes. A message that is larger is taken if the queue is empty.
+    pub bytes: usize,
+}
+
+impl Room {
+    /// Whether there is room for one more message of `bytes`.
+    #[must_use]
+    pub fn fits(self, bytes: usize) -> bool {
+        self.messages > 0 && bytes <= self.bytes
+    }
+
+    /// Whether there is none at all.
+    #[must_use]
+    pub fn is_full(self) -> bool {
+        self.messages == 0 || self.bytes == 0
+    }
+}
+
+/// The peers of an endpoint, as an exchange sees them.
+pub trait Peers {
+    /// Queues a message to a peer, behind those that were queued before. It is not refused: ask for
+    /// [`room`](Self::room) first. Nothing happens if the peer is gone.
+    fn send(&mut self, peer: PeerId, frames: Frames);
+
+    /// Queues one message to several peers, which may cost less than one by one.
+    fn send_all(&mut self, peers: &[PeerId], frames: Frames) {
+        for peer in peers {
+            self.send(*peer, frames.clone());
+        }
+    }
+
+    /// How much more the queue of a peer takes; none if it is gone.
+    fn room(&self, peer: PeerId) -> Room;
+
+    /// Whether a peer may do something with a topic or service of this name. One that is gone may nothing.
+    fn may(&self, peer: PeerId, verb: Verb, name: &[u8]) -> bool;
+
+    /// Counts a message that was dropped; `peer` is who sent it, or who should have got it.
+    fn dropped(&mut self, peer: PeerId, reason: Drop);
+
+    /// Closes the connection of a peer once what is queued for it was written. [`Exchange::detach`] follows.
+    fn disconnect(&mut self, peer: PeerId, explanation: &str);
+}
+
+/// The state of an endpoint with a pattern. Times are milliseconds of a clock that never runs backwards.
+pub trait Exchange: Send {
+    /// A peer has connected and shown who it is.
+    fn attach(&mut self, now_ms: u64, peer: PeerId, info: &PeerInfo, peers: &mut dyn Peers);
+
+    /// A peer has sent a message of at least one frame.
+    fn handle(&mut self, now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers);
+
+    /// A peer is gone. It is not sent anything any more.
+    fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers);
+
+    /// The queue of a peer was full and has room again.
+    fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers);
+
+    /// Whether messages of this peer are to be read now. While they are not, its socket fills up: that is the
+    /// back-pressure. It is asked again after each call that could change it.
+    fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool;
+
+    /// When [`tick`](Self::tick) is to be called next, if at all.
+    fn next_due(&self) -> Option<u64>;
+
+    /// Time has passed.
+    fn tick(&mut self, now_ms: u64, peers: &mut dyn Peers);
+}
