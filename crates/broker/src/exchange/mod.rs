@@ -10,10 +10,14 @@
 //! I/O. An exchange is one endpoint's state. The node calls it from the sessions of the peers, one call at a time, and
 //! gives it the time, so that tests play any history against it with a model in place of the peers.
 
+mod request_reply;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use request_reply::RequestReply;
 
 /// The frames of one ZeroMQ message.
 pub type Frames = Vec<Bytes>;

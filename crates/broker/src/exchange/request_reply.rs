@@ -1,0 +1,440 @@
+//! A proxy between clients and workers, as `zmq_proxy` between a ROUTER and a DEALER socket is (RFC 28).
+//!
+//! A request goes to a worker with the client's address in front; a reply goes to the client whose address stands in
+//! front of it, and to nobody else. An address is the routing id that the client chose, or one that is never used again
+//! where it chose none or one that another connection has.
+//!
+//! Of the REP workers the one with the fewest unanswered requests is next, and of several the one that waits longest.
+//! Clients are read only while some worker has room: what nobody can take yet stays in the client's own queue.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Room, Side, Verb};
+
+/// The state of a `request-reply` endpoint.
+#[derive(Debug, Default)]
+pub struct RequestReply {
+    clients: BTreeMap<PeerId, Client>,
+    addresses: BTreeMap<Bytes, PeerId>,
+    workers: BTreeMap<PeerId, Worker>,
+    /// Who is next.
+    queue: BTreeSet<Turn>,
+    turns: u64,
+    /// Who made the requests that a REP worker has and will answer in order, by address and worker.
+    owed: BTreeMap<(Bytes, PeerId), VecDeque<PeerId>>,
+}
+
+#[derive(Debug)]
+struct Client {
+    address: Bytes,
+    /// A REQ socket: each request has one reply.
+    is_req: bool,
+}
+
+#[derive(Debug)]
+struct Worker {
+    /// A REP socket: answers each request once, in order.
+    is_rep: bool,
+    turn: Turn,
+}
+
+/// A worker's place: fewest unanswered requests first, then who waits longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    unanswered: u64,
+    since: u64,
+    worker: PeerId,
+}
+
+impl RequestReply {
+    /// A proxy without peers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An address for a client: its routing id if that is free, otherwise one that no socket may choose, as it begins
+    /// with a zero.
+    fn address(&self, peer: PeerId, routing_id: &Bytes) -> Bytes {
+        let is_free = !self.addresses.contains_key(routing_id);
+        if !routing_id.is_empty() && routing_id.first() != Some(&0) && is_free {
+            return routing_id.clone();
+        }
+        let mut address = BytesMut::with_capacity(9);
+        address.put_u8(0);
+        address.put_u64(peer.0);
+        address.freeze()
+    }
+
+    /// The worker that is next and has room.
+    fn next_worker(&self, peers: &dyn Peers) -> Option<PeerId> {
+        self.queue.iter().map(|turn| turn.worker).find(|worker| !peers.room(*worker).is_full())
+    }
+
+    /// Moves a worker to its place after `change` in unanswered requests.
+    fn requeue(&mut self, worker: PeerId, change: impl FnOnce(u64) -> u64) {
+        let Some(state) = self.workers.get_mut(&worker) else { return };
+        self.queue.remove(&state.turn);
+        self.turns += 1;
+        let unanswered = if state.is_rep { change(state.turn.unanswered) } else { 0 };
+        state.turn = Turn { unanswered, since: self.turns, worker };
+        self.queue.insert(state.turn);
+    }
+
+    fn request(&mut self, peer: PeerId, mut frames: Frames, peers: &mut dyn Peers) {
+        if !peers.may(peer, Verb::Request, b"") {
+            return peers.dropped(peer, Drop::Forbidden);
+        }
+        let (Some(client), Some(worker)) = (self.clients.get(&peer), self.next_worker(peers)) else {
+            return peers.dropped(peer, Drop::Unroutable);
+        };
+        // Without the empty frame a REP worker could not tell the address from the request.
+        let is_rep = self.workers.get(&worker).is_some_and(|worker| worker.is_rep);
+        if (client.is_req && frames.first().is_none_or(|frame| !frame.is_empty()))
+            || (is_rep && !frames.iter().any(Bytes::is_empty))
+        {
+            return peers.dropped(peer, Drop::Malformed);
+        }
+        frames.insert(0, client.address.clone());
+        if is_rep {
+            self.owed.entry((client.address.clone(), worker)).or_default().push_back(peer);
+        }
+        peers.send(worker, frames);
+        self.requeue(worker, |unanswered| unanswered + 1);
+    }
+
+    fn reply(&mut self, worker: PeerId, mut frames: Frames, peers: &mut dyn Peers) {
+        self.requeue(worker, |unanswered| unanswered.saturating_sub(1));
+        if frames.len() < 2 {
+            return peers.dropped(worker, Drop::Malformed);
+        }
+        let address = frames.remove(0);
+        let asked = self.settle(&address, worker);
+        let Some(&client) = self.addresses.get(&address) else {
+            return peers.dropped(worker, Drop::Unroutable);
+        };
+        // The request was of a connection that had the same routing id and is gone. A DEALER may want its reply all the
+        // same; a REQ would take it for the reply to its own.
+        let is_req = self.clients.get(&client).is_some_and(|client| client.is_req);
+        if is_req && asked.is_some_and(|asked| asked != client) {
+            return peers.dropped(worker, Drop::Unexpected);
+        }
+        let bytes = frames.iter().map(Bytes::len).sum();
+        if !peers.room(client).fits(bytes) {
+            return peers.dropped(client, Drop::QueueFull);
+        }
+        peers.send(client, frames);
+    }
+
+    /// The connection that made the oldest request that this worker has from this address.
+    fn settle(&mut self, address: &Bytes, worker: PeerId) -> Option<PeerId> {
+        let key = (address.clone(), worker);
+        let owed = self.owed.get_mut(&key)?;
+        let asked = owed.pop_front();
+        if owed.is_empty() {
+            self.owed.remove(&key);
+        }
+        asked
+    }
+}
+
+impl Exchange for RequestReply {
+    fn attach(&mut self, _now_ms: u64, peer: PeerId, info: &PeerInfo, _peers: &mut dyn Peers) {
+        match info.side {
+            Side::Front => {
+                let address = self.address(peer, &info.routing_id);
+                self.addresses.insert(address.clone(), peer);
+                self.clients.insert(peer, Client { address, is_req: info.socket_type == "REQ" });
+            }
+            Side::Back => {
+                self.turns += 1;
+                let turn = Turn { unanswered: 0, since: self.turns, worker: peer };
+                self.queue.insert(turn);
+                self.workers.insert(peer, Worker { is_rep: info.socket_type == "REP", turn });
+            }
+        }
+    }
+
+    fn handle(&mut self, _now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers) {
+        if self.workers.contains_key(&peer) {
+            self.reply(peer, frames, peers);
+        } else {
+            self.request(peer, frames, peers);
+        }
+    }
+
+    fn detach(&mut self, _now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        if let Some(client) = self.clients.remove(&peer) {
+            self.addresses.remove(&client.address);
+        }
+        let Some(worker) = self.workers.remove(&peer) else { return };
+        self.queue.remove(&worker.turn);
+        for _ in 0..worker.turn.unanswered {
+            peers.dropped(peer, Drop::WorkerLost);
+        }
+        self.owed.retain(|(_, worker), _| *worker != peer);
+    }
+
+    fn drained(&mut self, _now_ms: u64, _peer: PeerId, _peers: &mut dyn Peers) {}
+
+    fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
+        // Replies are always taken: what a client does not read is dropped for it alone.
+        !self.clients.contains_key(&peer) || self.next_worker(peers).is_some()
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        None
+    }
+
+    fn tick(&mut self, _now_ms: u64, _peers: &mut dyn Peers) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Peers with queues of a few messages.
+    #[derive(Default)]
+    struct Model {
+        queues: BTreeMap<PeerId, VecDeque<Frames>>,
+        dropped: Vec<Drop>,
+    }
+
+    const QUEUE: usize = 3;
+
+    impl Peers for Model {
+        fn send(&mut self, peer: PeerId, frames: Frames) {
+            if let Some(queue) = self.queues.get_mut(&peer) {
+                assert!(queue.len() < QUEUE, "sent into a full queue");
+                queue.push_back(frames);
+            }
+        }
+
+        fn room(&self, peer: PeerId) -> Room {
+            let messages = self.queues.get(&peer).map_or(0, |queue| QUEUE - queue.len());
+            Room { messages, bytes: if messages > 0 { usize::MAX } else { 0 } }
+        }
+
+        fn may(&self, _peer: PeerId, _verb: Verb, _name: &[u8]) -> bool {
+            true
+        }
+
+        fn dropped(&mut self, _peer: PeerId, reason: Drop) {
+            self.dropped.push(reason);
+        }
+
+        fn disconnect(&mut self, _peer: PeerId, _explanation: &str) {}
+    }
+
+    struct World {
+        proxy: RequestReply,
+        peers: Model,
+        next: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { proxy: RequestReply::new(), peers: Model::default(), next: 1 }
+        }
+
+        fn attach(&mut self, side: Side, socket_type: &'static str, routing_id: &'static str) -> PeerId {
+            let peer = PeerId(self.next);
+            self.next += 1;
+            self.peers.queues.insert(peer, VecDeque::new());
+            let info = PeerInfo {
+                side,
+                socket_type,
+                routing_id: Bytes::from_static(routing_id.as_bytes()),
+                user: Arc::from("anybody"),
+            };
+            self.proxy.attach(0, peer, &info, &mut self.peers);
+            peer
+        }
+
+        fn detach(&mut self, peer: PeerId) {
+            self.peers.queues.remove(&peer);
+            self.proxy.detach(0, peer, &mut self.peers);
+        }
+
+        fn say(&mut self, peer: PeerId, frames: Vec<Bytes>) {
+            self.proxy.handle(0, peer, frames, &mut self.peers);
+        }
+
+        fn ask(&mut self, client: PeerId, what: &'static str) {
+            self.say(client, vec![Bytes::new(), Bytes::from_static(what.as_bytes())]);
+        }
+
+        fn accepts(&self, peer: PeerId) -> bool {
+            self.proxy.accepts(peer, &self.peers)
+        }
+
+        fn take(&mut self, peer: PeerId) -> Option<Frames> {
+            self.peers.queues.get_mut(&peer)?.pop_front()
+        }
+    }
+
+    #[test]
+    fn a_reply_reaches_the_client_that_asked() {
+        let mut world = World::new();
+        let (ada, bob) = (world.attach(Side::Front, "REQ", ""), world.attach(Side::Front, "REQ", "bob"));
+        assert!(!world.accepts(ada), "nobody works yet");
+        let worker = world.attach(Side::Back, "REP", "");
+        assert!(world.accepts(ada));
+        world.ask(ada, "a");
+        world.ask(bob, "b");
+        for _ in 0..2 {
+            let request = world.take(worker).unwrap();
+            world.say(worker, request);
+        }
+        assert_eq!(world.take(ada).unwrap(), ["", "a"]);
+        assert_eq!(world.take(bob).unwrap(), ["", "b"]);
+        assert!(world.peers.dropped.is_empty());
+    }
+
+    #[test]
+    fn a_late_reply_does_not_answer_the_next_connection_of_the_same_name() {
+        let mut world = World::new();
+        let worker = world.attach(Side::Back, "REP", "");
+        let first = world.attach(Side::Front, "REQ", "ada");
+        world.ask(first, "old");
+        world.detach(first);
+        let second = world.attach(Side::Front, "REQ", "ada");
+        world.ask(second, "new");
+        for _ in 0..2 {
+            let request = world.take(worker).unwrap();
+            world.say(worker, request);
+        }
+        assert_eq!(world.take(second).unwrap(), ["", "new"]);
+        assert_eq!(world.peers.dropped, [Drop::Unexpected]);
+    }
+
+    #[test]
+    fn a_routing_id_that_somebody_has_is_not_taken_over() {
+        let mut world = World::new();
+        let worker = world.attach(Side::Back, "ROUTER", "");
+        let ada = world.attach(Side::Front, "DEALER", "ada");
+        let forger = world.attach(Side::Front, "DEALER", "ada");
+        world.ask(forger, "who am I");
+        world.say(worker, vec![Bytes::from_static(b"ada"), Bytes::new(), Bytes::from_static(b"for ada")]);
+        assert_eq!(world.take(ada).unwrap(), ["", "for ada"]);
+        assert_eq!(world.take(forger), None);
+        assert_ne!(world.take(worker).unwrap()[0], "ada");
+    }
+
+    #[test]
+    fn an_idle_worker_is_chosen_before_a_busy_one() {
+        let mut world = World::new();
+        let client = world.attach(Side::Front, "DEALER", "");
+        let workers = [0; 3].map(|_| world.attach(Side::Back, "REP", ""));
+        for _ in 0..3 {
+            world.ask(client, "x");
+        }
+        let request = world.take(workers[1]).unwrap();
+        world.say(workers[1], request);
+        world.ask(client, "y");
+        assert_eq!(world.take(workers[1]).unwrap().last().unwrap(), "y");
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Client(bool, u8),
+        Worker(bool),
+        Detach(u8),
+        Ask(u8),
+        Work(u8),
+        Read(u8),
+        Garbage(u8, Vec<Vec<u8>>),
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        let garbage = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 1..4);
+        prop_oneof![
+            2 => (any::<bool>(), 0..3_u8).prop_map(|(req, name)| Step::Client(req, name)),
+            2 => any::<bool>().prop_map(Step::Worker),
+            1 => any::<u8>().prop_map(Step::Detach),
+            8 => any::<u8>().prop_map(Step::Ask),
+            8 => any::<u8>().prop_map(Step::Work),
+            6 => any::<u8>().prop_map(Step::Read),
+            1 => (any::<u8>(), garbage).prop_map(|(who, frames)| Step::Garbage(who, frames)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        /// Whoever comes, goes, asks, works and says nonsense: what a client gets answers a request of that very
+        /// connection, and no queue grows over its bound.
+        #[test]
+        fn every_reply_is_the_askers(steps in proptest::collection::vec(any_step(), 1..120)) {
+            let mut world = World::new();
+            let (mut clients, mut workers): (Vec<PeerId>, Vec<PeerId>) = Default::default();
+            let mut asked = 0_u32;
+            let all_rep = !steps.iter().any(|step| matches!(step, Step::Worker(false)));
+            let pick = |from: &[PeerId], nth: u8| {
+                (!from.is_empty()).then(|| from[usize::from(nth) % from.len()])
+            };
+            for step in steps {
+                match step {
+                    Step::Client(req, name) => {
+                        let name = ["", "ada", "bob"][usize::from(name)];
+                        clients.push(world.attach(Side::Front, if req { "REQ" } else { "DEALER" }, name));
+                    }
+                    Step::Worker(rep) => {
+                        workers.push(world.attach(Side::Back, if rep { "REP" } else { "ROUTER" }, ""));
+                    }
+                    Step::Detach(who) => {
+                        let all = [clients.clone(), workers.clone()].concat();
+                        let Some(peer) = pick(&all, who) else { continue };
+                        world.detach(peer);
+                        clients.retain(|other| *other != peer);
+                        workers.retain(|other| *other != peer);
+                    }
+                    Step::Ask(who) => {
+                        let Some(client) = pick(&clients, who) else { continue };
+                        if world.accepts(client) {
+                            asked += 1;
+                            let body = format!("{client}:{asked}");
+                            world.say(client, vec![Bytes::new(), Bytes::from(body)]);
+                        }
+                    }
+                    Step::Work(who) => {
+                        let Some(worker) = pick(&workers, who) else { continue };
+                        if let Some(request) = world.take(worker) {
+                            world.say(worker, request);
+                        }
+                    }
+                    Step::Read(who) => {
+                        let Some(client) = pick(&clients, who) else { continue };
+                        let Some(reply) = world.take(client) else { continue };
+                        // A DEALER that chose its name gets what was asked under the name, as in libzmq.
+                        let text = String::from_utf8(reply.last().unwrap().to_vec()).unwrap_or_default();
+                        if !text.contains(':') {
+                            continue;
+                        }
+                        let is_req = world.proxy.clients[&client].is_req;
+                        let is_named = world.proxy.clients[&client].address.first() != Some(&0);
+                        if !is_named || is_req && all_rep {
+                            prop_assert_eq!(text.split(':').next().unwrap(), client.to_string());
+                        }
+                    }
+                    Step::Garbage(who, frames) => {
+                        // Of clients only: a worker that lies is believed, as it is in libzmq.
+                        let Some(client) = pick(&clients, who) else { continue };
+                        if world.accepts(client) {
+                            world.say(client, frames.into_iter().map(Bytes::from).collect());
+                        }
+                    }
+                }
+            }
+            for client in clients { world.detach(client); }
+            for worker in workers { world.detach(worker); }
+            prop_assert!(world.proxy.owed.is_empty() && world.proxy.queue.is_empty());
+            prop_assert!(world.proxy.addresses.is_empty());
+        }
+    }
+}
