@@ -1,5 +1,6 @@
 """A node of its own for each test, and clients of it."""
 
+import json
 import os
 import pathlib
 import re
@@ -51,8 +52,19 @@ def free_ports(count):
 class Node:
     """The real program, with a data directory that outlives it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, endpoints=()):
+        """With more endpoints, each as (name, kind, keys); a key `backend: True` is given a port."""
         self.folder = folder
+        self.front, self.back, lines = {}, {}, []
+        for name, kind, keys in endpoints:
+            keys = dict(keys)
+            front, back = free_ports(2)
+            self.front[name] = f"tcp://127.0.0.1:{front}"
+            if keys.pop("backend", False):
+                self.back[name] = keys["backend"] = f"tcp://127.0.0.1:{back}"
+            more = "".join(f", {key}: {json.dumps(value)}" for key, value in keys.items())
+            lines.append(f'    - {{ name: {name}, kind: {kind}, bind: "{self.front[name]}"{more} }}')
+        more = "\n".join(lines)
         self.native, self.http, self.durable_port, self.ingest_port = free_ports(4)
         self.config = folder / "node.yaml"
         self.config.write_text(f"""\
@@ -63,6 +75,7 @@ zeromq:
   endpoints:
     - {{ name: durable, kind: durable, bind: "tcp://127.0.0.1:{self.durable_port}" }}
     - {{ name: ingest, kind: ingest, bind: "tcp://127.0.0.1:{self.ingest_port}", queue: events }}
+{more}
 """)
         self.process = None
         self.log = None
@@ -112,6 +125,23 @@ zeromq:
                 raise
         if self.log:
             self.log.close()
+
+
+@pytest.fixture
+def node_with(tmp_path):
+    """Starts a node with more endpoints."""
+    nodes = []
+
+    def start(*endpoints):
+        node = Node(tmp_path, endpoints)
+        nodes.append(node)
+        return node.start()
+
+    try:
+        yield start
+    finally:
+        for node in nodes:
+            node.stop()
 
 
 @pytest.fixture

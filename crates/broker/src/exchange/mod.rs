@@ -127,8 +127,13 @@ pub trait Peers {
         }
     }
 
-    /// How much more the queue of a peer takes; none if it is gone.
+    /// How much more the queue of a peer takes; none if it is gone. Where it [is full](Room::is_full),
+    /// [`Exchange::drained`] is called when it no longer is.
     fn room(&self, peer: PeerId) -> Room;
+
+    /// Asks for [`Exchange::drained`] to be called when the queue of a peer has been taken to be written, although it is
+    /// not full: for what is too large for the room there is.
+    fn await_room(&mut self, peer: PeerId);
 
     /// Whether a peer may do something with a topic or service of this name. One that is gone may nothing.
     fn may(&self, peer: PeerId, verb: Verb, name: &[u8]) -> bool;
@@ -151,7 +156,7 @@ pub trait Exchange: Send {
     /// A peer is gone. It is not sent anything any more.
     fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers);
 
-    /// The queue of a peer was full and has room again.
+    /// The queue of a peer was full and has room again, or has the room that was [waited for](Peers::await_room).
     fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers);
 
     /// Whether messages of this peer are to be read now. While they are not, its socket fills up: that is the

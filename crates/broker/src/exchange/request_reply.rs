@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Room, Side, Verb};
+use super::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Side, Verb};
 
 /// The state of a `request-reply` endpoint.
 #[derive(Debug, Default)]
@@ -198,6 +198,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exchange::Room;
 
     /// Peers with queues of a few messages.
     #[derive(Default)]
@@ -220,6 +221,8 @@ mod tests {
             let messages = self.queues.get(&peer).map_or(0, |queue| QUEUE - queue.len());
             Room { messages, bytes: if messages > 0 { usize::MAX } else { 0 } }
         }
+
+        fn await_room(&mut self, _peer: PeerId) {}
 
         fn may(&self, _peer: PeerId, _verb: Verb, _name: &[u8]) -> bool {
             true

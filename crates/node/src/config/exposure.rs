@@ -68,7 +68,8 @@ fn http(config: &Config, findings: &mut Findings) {
 fn zeromq(config: &Config, findings: &mut Findings) {
     let security = &config.security;
     for (index, endpoint) in config.zeromq.endpoints.iter().enumerate() {
-        let Some(bind) = endpoint.bind.filter(|bind| !bind.0.ip().is_loopback()) else { continue };
+        let binds = endpoint.bind.into_iter().chain(endpoint.backend);
+        let Some(bind) = binds.into_iter().find(|bind| !bind.0.ip().is_loopback()) else { continue };
         let path = format!("zeromq.endpoints[{index}].mechanisms");
         let null = endpoint.mechanisms.contains(&Mechanism::Null);
         let readable = null || endpoint.mechanisms.contains(&Mechanism::Plain);

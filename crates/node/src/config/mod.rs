@@ -18,6 +18,7 @@ mod address;
 mod cluster;
 mod destinations;
 mod digest;
+mod endpoints;
 mod exposure;
 mod fields;
 mod journal;

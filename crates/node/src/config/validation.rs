@@ -7,16 +7,16 @@ use std::time::Duration;
 use swarmmq_protocol::limits::{BATCH_MAX, MESSAGE_BYTES_MAX};
 
 use super::address::socket_address;
+use super::endpoints;
 use super::exposure;
 use super::problem::{ConfigError, PROBLEMS_MAX, Problem, ProblemKind, shown};
 use super::quantity::{Size, show_duration};
 use super::root::Config;
-use super::zeromq::{EndpointConfig, EndpointKind, Mechanism};
 use crate::telemetry::level;
 
 /// What may stand beside a message in its record of the journal.
 const ENTRY_BYTES: u64 = 8 * 1024;
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Collects problems with the paths they are at.
 #[derive(Default)]
@@ -33,18 +33,18 @@ impl Findings {
         self.add(path, ProblemKind::Conflict(text.into()));
     }
 
-    fn missing(&mut self, path: &str, key: &'static str, why: &'static str) {
+    pub(super) fn missing(&mut self, path: &str, key: &'static str, why: &'static str) {
         self.add(format!("{path}.{key}"), ProblemKind::Missing { key, why });
     }
 
-    fn range<T: PartialOrd + Display>(&mut self, path: &str, value: T, least: T, most: T) {
+    pub(super) fn range<T: PartialOrd + Display>(&mut self, path: &str, value: T, least: T, most: T) {
         if value < least || value > most {
             let [value, least, most] = [value, least, most].map(|value| value.to_string());
             self.add(path, ProblemKind::OutOfRange { value, least, most });
         }
     }
 
-    fn time(&mut self, path: &str, value: Duration, least: Duration, most: Duration) {
+    pub(super) fn time(&mut self, path: &str, value: Duration, least: Duration, most: Duration) {
         if value < least || value > most {
             let [value, least, most] = [value, least, most].map(show_duration);
             self.add(path, ProblemKind::OutOfRange { value, least, most });
@@ -52,7 +52,7 @@ impl Findings {
     }
 
     /// Reports the second and later ones that have the same value. Whoever has none is left out.
-    fn differ<T: std::hash::Hash + Eq + Display>(
+    pub(super) fn differ<T: std::hash::Hash + Eq + Display>(
         &mut self,
         items: impl Iterator<Item = (String, Option<T>)>,
     ) {
@@ -81,9 +81,9 @@ impl Config {
         limits(self, &mut findings);
         destinations(self, &mut findings);
         for (index, endpoint) in self.zeromq.endpoints.iter().enumerate() {
-            self::endpoint(endpoint, &format!("zeromq.endpoints[{index}]"), &mut findings);
+            endpoints::endpoint(endpoint, &format!("zeromq.endpoints[{index}]"), &mut findings);
         }
-        endpoints(self, &mut findings);
+        endpoints::endpoints(self, &mut findings);
         security(self, &mut findings);
         exposure::check(self, &mut findings);
         match findings.0 {
@@ -236,75 +236,6 @@ fn destinations(config: &Config, findings: &mut Findings) {
     if let Err(text) = config.destination_settings().validate() {
         findings.conflict("destinations", text.replace("dedup_ids_max", "max_dedup_ids").replace("_ms", ""));
     }
-}
-
-fn endpoint(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
-    let at = |key: &str| format!("{path}.{key}");
-    if endpoint.name.is_none() {
-        findings.missing(path, "name", "metrics and logs call the endpoint by it, as `name: durable`");
-    }
-    if endpoint.bind.is_none() {
-        findings.missing(path, "bind", "clients connect there, as `bind: \"tcp://127.0.0.1:5551\"`");
-    }
-    match (endpoint.kind, &endpoint.queue) {
-        (None, _) => findings.missing(path, "kind", "it says what the endpoint does: durable or ingest"),
-        (Some(EndpointKind::Ingest), None) => {
-            findings.missing(path, "queue", "an ingest endpoint stores everything it reads there");
-        }
-        (Some(EndpointKind::Durable), Some(_)) => findings.conflict(
-            at("queue"),
-            "a durable endpoint has no queue: each request names its destination (remove it, or use `kind: ingest`)",
-        ),
-        _ => {}
-    }
-    findings.range(&at("max_connections"), endpoint.max_connections, 1, 1_000_000);
-    findings.range(&at("max_handshakes"), endpoint.max_handshakes, 1, 1_000_000);
-    findings.time(&at("handshake_timeout"), endpoint.handshake_timeout, Duration::from_millis(100), HOUR);
-    let largest = Size(MESSAGE_BYTES_MAX as u64);
-    findings.range(&at("max_message_size"), endpoint.max_message_size, Size(1 << 10), largest);
-    findings.range(&at("max_frames"), endpoint.max_frames, 2, 65_536);
-    findings.range(
-        &at("send_queue_size"),
-        endpoint.send_queue_size,
-        Size(64 << 10),
-        Size::mebibytes(1 << 20),
-    );
-    let message = endpoint.max_message_size.min(largest);
-    findings.range(&at("receive_queue_size"), endpoint.receive_queue_size, message, Size::mebibytes(1 << 20));
-    if !endpoint.heartbeat_interval.is_zero() && endpoint.heartbeat_timeout <= endpoint.heartbeat_interval {
-        findings.conflict(at("heartbeat_timeout"), "it must be longer than heartbeat_interval");
-    }
-    mechanisms(endpoint, path, findings);
-}
-
-fn mechanisms(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
-    let path = format!("{path}.mechanisms");
-    if endpoint.mechanisms.is_empty() {
-        findings.conflict(&path, "without a mechanism nobody can connect: [null]");
-    }
-    if endpoint.mechanisms.iter().any(|one| *one != Mechanism::Null) {
-        findings.conflict(
-            &path,
-            "this version speaks null alone on ZeroMQ endpoints; plain and curve come later. The native protocol has \
-             TLS and authentication",
-        );
-    }
-}
-
-fn endpoints(config: &Config, findings: &mut Findings) {
-    let endpoints = || config.zeromq.endpoints.iter().enumerate();
-    findings.differ(
-        endpoints().map(|(index, one)| (format!("zeromq.endpoints[{index}].name"), one.name.clone())),
-    );
-    let native = ("listen.native".to_owned(), config.native_address());
-    let http = ("listen.http".to_owned(), config.http_address());
-    let binds = endpoints()
-        .map(|(index, one)| (format!("zeromq.endpoints[{index}].bind"), one.bind.map(|bind| bind.0)));
-    // Port 0 is a different free one each time.
-    let fixed = |(path, address): (String, Option<std::net::SocketAddr>)| {
-        (path, address.filter(|address| address.port() != 0))
-    };
-    findings.differ([native, http].into_iter().chain(binds).map(fixed));
 }
 
 fn security(config: &Config, findings: &mut Findings) {

@@ -59,6 +59,9 @@ pub struct EndpointConfig {
     pub kind: Option<EndpointKind>,
     /// Where it binds. Required.
     pub bind: Option<Bind>,
+    /// Where workers connect, of a `request-reply` endpoint; clients connect to `bind`. Required there, not allowed
+    /// elsewhere.
+    pub backend: Option<Bind>,
     /// The destination that an `ingest` endpoint stores into. Required there, not allowed elsewhere.
     pub queue: Option<DestinationName>,
     /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
@@ -83,6 +86,9 @@ pub struct EndpointConfig {
     /// Bytes read from one peer and not stored yet, before the node stops reading from it. Default 8 MiB. Each
     /// frame of a request counts 64 bytes more.
     pub receive_queue_size: Size,
+    /// Most messages of other peers that wait for one peer, as ZeroMQ's high-water mark. Default 10,000. Requests then
+    /// wait with their clients; replies to a client that does not read are dropped for it.
+    pub max_peer_queue: u32,
     /// How often a silent peer is pinged. Default 10 s; 0: never.
     pub heartbeat_interval: Duration,
     /// A peer that is silent this long despite pings is gone. Default 30 s.
@@ -97,6 +103,7 @@ impl Default for EndpointConfig {
             name: None,
             kind: None,
             bind: None,
+            backend: None,
             queue: None,
             mechanisms: vec![Mechanism::Null],
             curve_secret_key_file: None,
@@ -107,6 +114,7 @@ impl Default for EndpointConfig {
             max_frames: 1_024,
             send_queue_size: Size::mebibytes(8),
             receive_queue_size: Size::mebibytes(8),
+            max_peer_queue: 10_000,
             heartbeat_interval: Duration::from_secs(10),
             heartbeat_timeout: Duration::from_secs(30),
             is_built_in: false,
@@ -128,6 +136,7 @@ impl Section for EndpointConfig {
             name,
             kind,
             bind,
+            backend,
             queue,
             mechanisms,
             curve_secret_key_file,
@@ -138,6 +147,7 @@ impl Section for EndpointConfig {
             max_frames,
             send_queue_size,
             receive_queue_size,
+            max_peer_queue,
             heartbeat_interval,
             heartbeat_timeout,
             is_built_in: _,
@@ -145,6 +155,7 @@ impl Section for EndpointConfig {
         fields.value("name", name);
         fields.value("kind", kind);
         fields.value("bind", bind);
+        fields.value("backend", backend);
         fields.value("queue", queue);
         fields.value("mechanisms", mechanisms);
         fields.value("curve_secret_key_file", curve_secret_key_file);
@@ -155,6 +166,7 @@ impl Section for EndpointConfig {
         fields.value("max_frames", max_frames);
         fields.value("send_queue_size", send_queue_size);
         fields.value("receive_queue_size", receive_queue_size);
+        fields.value("max_peer_queue", max_peer_queue);
         fields.value("heartbeat_interval", heartbeat_interval);
         fields.value("heartbeat_timeout", heartbeat_timeout);
     }
@@ -168,13 +180,27 @@ pub enum EndpointKind {
     Durable,
     /// Stores what PUSH sockets send into one queue. There is no reply: at most once until it was read.
     Ingest,
+    /// A proxy between clients (REQ, DEALER, ROUTER) and workers (REP, DEALER, ROUTER).
+    RequestReply,
+}
+
+impl EndpointKind {
+    /// Whether peers connect to two addresses.
+    #[must_use]
+    pub fn has_backend(self) -> bool {
+        match self {
+            Self::Durable | Self::Ingest => false,
+            Self::RequestReply => true,
+        }
+    }
 }
 
 words!(
     EndpointKind,
-    "a kind of endpoint: durable or ingest",
+    "a kind of endpoint: durable, ingest or request-reply",
     EndpointKind::Durable = "durable",
     EndpointKind::Ingest = "ingest",
+    EndpointKind::RequestReply = "request-reply",
 );
 
 /// How a ZeroMQ peer shows who it is.

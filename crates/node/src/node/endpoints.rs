@@ -44,6 +44,7 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
             zeromq::EndpointKind::Ingest { queue: queue.clone(), multipart: Multipart::Keep }
         }
         (EndpointKind::Ingest, None) => return Ok(None),
+        (EndpointKind::RequestReply, _) => zeromq::EndpointKind::RequestReply,
     };
     if let Some(mechanism) = endpoint.mechanisms.iter().find(|one| **one != Mechanism::Null) {
         let mechanism = if *mechanism == Mechanism::Plain { "plain" } else { "curve" };
@@ -62,7 +63,9 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
     limits.heartbeat_interval = endpoint.heartbeat_interval;
     limits.heartbeat_timeout = endpoint.heartbeat_timeout;
     limits.drain_timeout = config.node.shutdown_timeout;
-    let options = EndpointOptions::new(endpoint.label(), kind, zeromq::Bind::Tcp(bind.0));
+    limits.peer_queue_messages_max = endpoint.max_peer_queue as usize;
+    let mut options = EndpointOptions::new(endpoint.label(), kind, zeromq::Bind::Tcp(bind.0));
+    options.backend = endpoint.backend.map(|bind| zeromq::Bind::Tcp(bind.0));
     Ok(Some(options.security(security).limits(limits)))
 }
 

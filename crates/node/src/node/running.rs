@@ -130,7 +130,12 @@ impl Running {
             listening.push(("native".to_owned(), format!("{scheme}://{address}")));
         }
         let endpoints = self.parts.zeromq.iter();
-        listening.extend(endpoints.map(|one| (format!("zeromq {}", one.name), one.addr.to_string())));
+        for one in endpoints {
+            listening.push((format!("zeromq {}", one.name), one.addr.to_string()));
+            let backend =
+                one.backend.iter().map(|addr| (format!("zeromq {} backend", one.name), addr.to_string()));
+            listening.extend(backend);
+        }
         if let Some(http) = &self.parts.http {
             let scheme = if http.has_tls { "https" } else { "http" };
             listening.push(("http".to_owned(), format!("{scheme}://{}", http.address)));

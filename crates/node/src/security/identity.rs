@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use swarmmq_broker::exchange::Verb;
 use swarmmq_protocol::request::Request;
 use swarmmq_protocol::settings::GroupSettings;
 use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply};
@@ -91,6 +92,15 @@ impl Principal {
     #[must_use]
     pub fn may(&self, action: Action, destination: &DestinationName) -> bool {
         self.has(destination, |granted| granted == action)
+    }
+
+    /// Whether it may do this with a topic or service of this name.
+    #[must_use]
+    pub fn may_in_flight(&self, _verb: Verb, _name: &[u8]) -> bool {
+        match &self.rights {
+            Rights::Everything => true,
+            Rights::Grants(_) => false,
+        }
     }
 
     /// Whether there is nothing it may do.

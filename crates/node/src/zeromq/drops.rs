@@ -70,6 +70,22 @@ reasons! {
     Multipart = "multipart";
     /// Message: the destination refused it for good.
     Refused = "refused";
+    /// Message: it is for a peer that is not there, or not any more.
+    Unroutable = "unroutable";
+    /// Message: the queue of the peer it is for is full.
+    QueueFull = "queue-full";
+    /// Message: its deadline passed before anybody took it.
+    Expired = "expired";
+    /// Message: nobody wants it.
+    Unwanted = "unwanted";
+    /// Message: a reply that nobody waits for.
+    Unexpected = "unexpected";
+    /// Message: there are as many topics, services or subscriptions as there may be.
+    LimitReached = "limit-reached";
+    /// Message: its worker died.
+    WorkerLost = "worker-lost";
+    /// Connection: it broke the rules of the endpoint's protocol.
+    Disconnected = "disconnected";
     /// Message: it was read, and not known to be stored when its session ended.
     Unconfirmed = "unconfirmed";
 }

@@ -14,6 +14,7 @@ use super::drops::{Drops, Reason};
 use super::mailbox::{Event, Mailbox};
 use super::options::Limits;
 use super::session::{Outgoing, Service};
+use super::wakeup::Wakeup;
 use crate::security::Principal;
 use crate::shards::Tie;
 
@@ -215,8 +216,8 @@ impl Durable {
 }
 
 impl Service for Durable {
-    fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    fn wakeup(&self) -> Arc<Wakeup> {
+        self.mailbox.wakeup().clone()
     }
 
     fn wants_input(&self) -> bool {

@@ -7,5 +7,5 @@ use super::zmtp::{SocketKind, Zmtp};
 /// The connection that a session of an endpoint with `limits` has.
 #[must_use]
 pub fn connection(kind: SocketKind, limits: &Limits) -> Box<dyn Zmtp> {
-    Box::new(OmqConnection::new(kind, Security::default(), limits))
+    Box::new(OmqConnection::new(kind, Security::default(), limits.message_bytes_max, limits.frames_max))
 }

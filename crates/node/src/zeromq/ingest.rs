@@ -20,6 +20,7 @@ use super::drops::{Drops, Reason};
 use super::mailbox::{Event, Mailbox};
 use super::options::{Limits, Multipart};
 use super::session::{Outgoing, Service};
+use super::wakeup::Wakeup;
 use crate::shards::Tie;
 
 /// A put that the shards cannot take now is tried again after this long, then after twice that.
@@ -168,8 +169,8 @@ fn is_worth_retrying(code: ErrorCode) -> bool {
 }
 
 impl Service for Ingest {
-    fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    fn wakeup(&self) -> Arc<Wakeup> {
+        self.mailbox.wakeup().clone()
     }
 
     fn wants_input(&self) -> bool {

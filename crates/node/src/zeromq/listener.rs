@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use swarmmq_broker::exchange::Side;
 use swarmmq_protocol::DestinationName;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::drops::{Drops, Reason};
+use super::hub::{self, Hub};
 use super::options::{Bind, EndpointKind, EndpointOptions, Limits, Security};
 use super::session::{self, SessionOptions};
 use crate::config::Action;
@@ -90,6 +92,8 @@ pub struct Listening {
     pub name: String,
     /// Where.
     pub addr: Bound,
+    /// Where workers or subscribers connect, if that is elsewhere.
+    pub backend: Option<Bound>,
     /// What it refused and dropped.
     pub drops: Drops,
     sessions: TaskTracker,
@@ -119,19 +123,28 @@ pub fn start(
         .into_iter()
         .map(|endpoint| {
             let Security::Null { off_loopback } = endpoint.security;
-            if !off_loopback && !endpoint.bind.is_local() {
-                return Err(StartError::Exposed { endpoint: endpoint.name, bind: endpoint.bind });
+            let exposed =
+                || [&endpoint.bind].into_iter().chain(&endpoint.backend).find(|bind| !bind.is_local());
+            if !off_loopback && let Some(bind) = exposed().cloned() {
+                return Err(StartError::Exposed { endpoint: endpoint.name, bind });
             }
             check_rights(&endpoint, gate)?;
-            match Listener::bind(&endpoint.bind) {
-                Ok(listener) => Ok((endpoint, listener)),
-                Err(source) => Err(StartError::Bind { endpoint: endpoint.name, bind: endpoint.bind, source }),
+            let mut listeners = Vec::new();
+            let backend = endpoint.backend.iter().map(|bind| (Side::Back, bind));
+            for (side, bind) in [(Side::Front, &endpoint.bind)].into_iter().chain(backend) {
+                match Listener::bind(bind) {
+                    Ok((listener, bound)) => listeners.push((side, listener, bound)),
+                    Err(source) => {
+                        return Err(StartError::Bind { endpoint: endpoint.name, bind: bind.clone(), source });
+                    }
+                }
             }
+            Ok((endpoint, listeners))
         })
         .collect::<Result<_, _>>()?;
-    let run = |(endpoint, listener): (EndpointOptions, _)| {
+    let run = |(endpoint, listeners): (EndpointOptions, _)| {
         let drops = Drops::new(&endpoint.name, metrics);
-        run(endpoint, listener, drops, shards, gate, stop)
+        run(endpoint, listeners, drops, shards, gate, stop)
     };
     Ok(bound.into_iter().map(run).collect())
 }
@@ -156,25 +169,40 @@ fn check_rights(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartErro
 
 fn run(
     endpoint: EndpointOptions,
-    (listener, addr): (Listener, Bound),
+    listeners: Vec<(Side, Listener, Bound)>,
     drops: Drops,
     shards: &Arc<dyn Shards>,
     gate: &Arc<Gate>,
     stop: &CancellationToken,
 ) -> Listening {
     let sessions = TaskTracker::new();
-    info!(endpoint = endpoint.name, %addr, "a ZeroMQ endpoint listens");
-    let name = endpoint.name.clone();
-    let options = SessionOptions {
-        endpoint: Arc::new(endpoint),
-        shards: shards.clone(),
-        gate: gate.clone(),
-        drops: drops.clone(),
-        stop: stop.clone(),
-    };
-    sessions.spawn(accept(listener, options, sessions.clone()));
+    let endpoint = Arc::new(endpoint);
+    let hub = hub::exchange(&endpoint.kind);
+    let hub = hub.map(|exchange| Arc::new(Hub::new(&endpoint.name, exchange, drops.clone())));
+    let mut addrs = Vec::new();
+    let admission = Arc::new(Admission::default());
+    for (side, listener, addr) in listeners {
+        info!(endpoint = endpoint.name, %addr, "a ZeroMQ endpoint listens");
+        addrs.push(addr);
+        let options = SessionOptions {
+            endpoint: endpoint.clone(),
+            side,
+            hub: hub.clone(),
+            shards: shards.clone(),
+            gate: gate.clone(),
+            drops: drops.clone(),
+            stop: stop.clone(),
+        };
+        sessions.spawn(accept(listener, options, admission.clone(), sessions.clone()));
+    }
+    if let Some(hub) = hub {
+        // Its sessions may need the time while they end, so it ends with the node and not with the endpoint.
+        tokio::spawn(keep_time(hub, sessions.clone()));
+    }
     sessions.close();
-    Listening { name, addr, drops, sessions }
+    let mut addrs = addrs.into_iter();
+    let addr = addrs.next().unwrap_or(Bound::Ipc(PathBuf::new()));
+    Listening { name: endpoint.name.clone(), addr, backend: addrs.next(), drops, sessions }
 }
 
 enum Listener {
@@ -223,8 +251,20 @@ impl Drop for SocketFile {
     }
 }
 
-async fn accept(listener: Listener, options: SessionOptions, sessions: TaskTracker) {
-    let admission = Arc::new(Admission::default());
+/// Runs a hub's clock until its last session has ended.
+async fn keep_time(hub: Arc<Hub>, sessions: TaskTracker) {
+    tokio::select! {
+        () = hub.keep_time() => {}
+        () = sessions.wait() => {}
+    }
+}
+
+async fn accept(
+    listener: Listener,
+    options: SessionOptions,
+    admission: Arc<Admission>,
+    sessions: TaskTracker,
+) {
     let stop = options.stop.clone();
     let accept_all = async {
         loop {

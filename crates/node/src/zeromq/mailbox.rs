@@ -1,12 +1,13 @@
 //! Where answers and deliveries of the shards wait for their session.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use swarmmq_cluster::Peer;
 use swarmmq_protocol::ErrorReply;
 use swarmmq_protocol::response::{Delivery, Response};
-use tokio::sync::Notify;
+
+use super::wakeup::Wakeup;
 
 /// What the shards say to a session.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) enum Event {
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     events: Mutex<VecDeque<Event>>,
-    filled: Notify,
+    filled: Arc<Wakeup>,
 }
 
 impl Mailbox {
@@ -36,7 +37,7 @@ impl Mailbox {
         events.push_back(event);
         drop(events);
         if was_empty {
-            self.filled.notify_one();
+            self.filled.wake();
         }
     }
 
@@ -47,9 +48,9 @@ impl Mailbox {
         }
     }
 
-    /// Waits until there is something to take.
-    pub(super) async fn filled(&self) {
-        self.filled.notified().await;
+    /// What wakes the session.
+    pub(super) fn wakeup(&self) -> &Arc<Wakeup> {
+        &self.filled
     }
 }
 

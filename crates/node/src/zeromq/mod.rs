@@ -11,8 +11,9 @@
 //!                       zmtp: frames │  │ bytes           trait Zmtp, by omq-proto
 //!                                    ▼  │
 //!                      durable, ingest: messages ──▶ requests ──▶ shards
-//!                                    ▲                              │
-//!                                    └────────── mailbox ◀──────────┘
+//!                       hub: messages ──▶ exchange ──▶ outbox       │
+//!                                    ▲                   │          │
+//!                                    └── mailbox, outbox ◀──────────┘
 //! ```
 //!
 //! - [`options`]: what an endpoint is told; [`listener`]: [`start`] and who is let in.
@@ -20,18 +21,22 @@
 //!   there in one write.
 //! - [`zmtp`]: the wire protocol as a state machine without I/O, behind a trait of ours.
 //! - `durable`, `ingest`: the two kinds of endpoint, as state machines without I/O.
+//! - `hub`: the endpoints whose peers talk to each other: an exchange of the crate `swarmmq-broker`, which the
+//!   sessions call themselves, and a queue for each peer.
 //! - [`drops`]: what was refused or dropped, by endpoint and reason, counted in one place.
 mod chunks;
 pub mod drops;
 mod durable;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hub;
 mod ingest;
 pub mod listener;
 mod mailbox;
 mod omq;
 pub mod options;
 mod session;
+mod wakeup;
 mod wire;
 pub mod zmtp;
 

@@ -17,11 +17,10 @@ use omq_proto::proto::greeting::GREETING_LEN;
 use omq_proto::proto::{Connection, ConnectionConfig, Event, Greeting, MechanismName, Role};
 use omq_proto::{Error, MechanismSetup, Message, SocketType};
 use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
-use swarmmq_protocol::zeromq::{durable, ingest};
 
 use super::chunks::Chunks;
 use super::drops::Reason;
-use super::options::{Limits, Security};
+use super::options::Security;
 use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
 
 /// What the connection counts for each frame on top of its bytes.
@@ -54,7 +53,13 @@ struct Body {
 }
 
 impl OmqConnection {
-    pub(super) fn new(kind: SocketKind, security: Security, limits: &Limits) -> Self {
+    /// The node's end of a connection whose messages have at most so many bytes and frames.
+    pub(super) fn new(
+        kind: SocketKind,
+        security: Security,
+        message_bytes_max: usize,
+        frames_max: usize,
+    ) -> Self {
         let mechanism = match security {
             Security::Null { .. } => MechanismSetup::Null,
         };
@@ -63,19 +68,18 @@ impl OmqConnection {
             .encode(&mut greeting);
         let mut out = Chunks::default();
         out.push(&greeting.freeze());
-        // Room for more frames than a request can have would be room for larger messages.
-        let protocol_frames_max = match kind {
-            SocketKind::Router => durable::FRAMES_MAX,
-            SocketKind::Pull => ingest::FRAMES_MAX,
-        };
-        let slots = limits.frames_max.min(protocol_frames_max).saturating_add(1) * FRAME_SLOT_BYTES;
+        let slots = frames_max.saturating_add(1) * FRAME_SLOT_BYTES;
         Self {
             socket_type: match kind {
                 SocketKind::Router => SocketType::Router,
                 SocketKind::Pull => SocketType::Pull,
+                SocketKind::Dealer => SocketType::Dealer,
+                SocketKind::XSub => SocketType::XSub,
+                SocketKind::XPub => SocketType::XPub,
+                SocketKind::Push => SocketType::Push,
             },
             mechanism,
-            size_max: limits.message_bytes_max.saturating_add(SLACK_BYTES).saturating_add(slots),
+            size_max: message_bytes_max.saturating_add(SLACK_BYTES).saturating_add(slots),
             connection: None,
             staged: BytesMut::new(),
             handshake_bytes: 0,
@@ -317,8 +321,7 @@ mod tests {
     use super::*;
 
     fn connection() -> OmqConnection {
-        let limits = Limits { message_bytes_max: 2000, ..Limits::default() };
-        OmqConnection::new(SocketKind::Router, Security::default(), &limits)
+        OmqConnection::new(SocketKind::Router, Security::default(), 2000, 512)
     }
 
     fn handshake() -> Vec<u8> {

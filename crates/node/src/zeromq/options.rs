@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use swarmmq_broker::exchange::Side;
 use swarmmq_protocol::DestinationName;
 use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
+use swarmmq_protocol::zeromq::{durable, ingest};
+
+use super::zmtp::SocketKind;
 
 /// A ZeroMQ endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct EndpointOptions {
     pub kind: EndpointKind,
     /// Where it binds.
     pub bind: Bind,
+    /// Where workers connect, of a kind that has two addresses.
+    pub backend: Option<Bind>,
     /// How peers show who they are. Default: they do not, and only on loopback.
     pub security: Security,
     /// What bounds it.
@@ -27,7 +33,15 @@ impl EndpointOptions {
     /// An endpoint with the default limits, open to this machine only.
     #[must_use]
     pub fn new(name: impl Into<String>, kind: EndpointKind, bind: Bind) -> Self {
-        Self { name: name.into(), kind, bind, security: Security::default(), limits: Limits::default() }
+        let (security, limits) = (Security::default(), Limits::default());
+        Self { name: name.into(), kind, bind, backend: None, security, limits }
+    }
+
+    /// Sets where workers connect.
+    #[must_use]
+    pub fn backend(mut self, backend: Bind) -> Self {
+        self.backend = Some(backend);
+        self
     }
 
     /// Sets the limits.
@@ -58,6 +72,41 @@ pub enum EndpointKind {
         /// What becomes of messages of several frames.
         multipart: Multipart,
     },
+    /// A proxy: requests of REQ, DEALER and ROUTER peers to REP, DEALER and ROUTER peers, and replies back.
+    RequestReply,
+}
+
+impl EndpointKind {
+    /// What the node's socket is on this side.
+    #[must_use]
+    pub fn socket(&self, side: Side) -> SocketKind {
+        match (self, side) {
+            (Self::Ingest { .. }, _) => SocketKind::Pull,
+            (Self::RequestReply, Side::Back) => SocketKind::Dealer,
+            (Self::Durable | Self::RequestReply, _) => SocketKind::Router,
+        }
+    }
+
+    /// The socket types of peers that go with this side.
+    #[must_use]
+    pub fn peers(&self, side: Side) -> &'static [&'static str] {
+        match (self, side) {
+            (Self::Durable, _) => &["REQ", "DEALER"],
+            (Self::Ingest { .. }, _) => &["PUSH"],
+            (Self::RequestReply, Side::Front) => &["REQ", "DEALER", "ROUTER"],
+            (Self::RequestReply, Side::Back) => &["REP", "DEALER", "ROUTER"],
+        }
+    }
+
+    /// Frames of a message: room for more than its protocol knows would be room for larger messages.
+    #[must_use]
+    pub fn frames_max(&self, limits: &Limits) -> usize {
+        match self {
+            Self::Durable => limits.frames_max.min(durable::FRAMES_MAX),
+            Self::Ingest { .. } => limits.frames_max.min(ingest::FRAMES_MAX),
+            Self::RequestReply => limits.frames_max,
+        }
+    }
 }
 
 /// What an ingest endpoint does with a message of several frames.
@@ -145,6 +194,9 @@ pub struct Limits {
     pub pulls_waiting_max: usize,
     /// Bytes that wait to be written to a peer. Default 8 MiB. Its socket is not read until there are fewer.
     pub send_queue_bytes: usize,
+    /// Messages of other peers that wait for a peer. Default 10,000. What happens then is the kind's: requests wait with
+    /// who sends them, publications and replies to a peer that does not read are dropped for it.
+    pub peer_queue_messages_max: usize,
     /// A peer that was silent this long is sent a ZMTP PING. Default 10 s. 0: never.
     pub heartbeat_interval: Duration,
     /// A peer that was silent this long although it was pinged is gone. Default 30 s. Peers of ZMTP 3.0
@@ -163,11 +215,12 @@ impl Default for Limits {
             handshakes_max: 1_024,
             handshake_timeout: Duration::from_secs(5),
             message_bytes_max: MESSAGE_BYTES_DEFAULT,
-            frames_max: swarmmq_protocol::zeromq::durable::FRAMES_MAX,
+            frames_max: durable::FRAMES_MAX,
             requests_in_flight_max: 1_024,
             receive_queue_bytes: 8 << 20,
             pulls_waiting_max: 64,
             send_queue_bytes: 8 << 20,
+            peer_queue_messages_max: 10_000,
             heartbeat_interval: Duration::from_secs(10),
             heartbeat_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use swarmmq_broker::exchange::Side;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,14 +24,16 @@ use tracing::{debug, warn};
 
 use super::drops::{Drops, Reason};
 use super::durable::Durable;
+use super::hub::{Hub, Member};
 use super::ingest::Ingest;
 use super::mailbox::Mailbox;
 use super::omq::OmqConnection;
 use super::options::{EndpointKind, EndpointOptions, Limits};
+use super::wakeup::Wakeup;
 use super::wire::{Moved, Wire};
-use super::zmtp::{PeerProperties, SocketKind, ZmtpError};
+use super::zmtp::{PeerProperties, ZmtpError};
 use crate::config::Action;
-use crate::security::Gate;
+use crate::security::{Gate, Principal};
 use crate::shards::Shards;
 
 /// A message to the peer.
@@ -42,8 +45,8 @@ pub(super) struct Outgoing {
 
 /// What an endpoint does, without I/O.
 pub(super) trait Service: Send {
-    /// Where the shards answer.
-    fn mailbox(&self) -> &Arc<Mailbox>;
+    /// What wakes the session when there is something for the peer, or room for more of it.
+    fn wakeup(&self) -> Arc<Wakeup>;
     /// Whether there is room for more requests.
     fn wants_input(&self) -> bool;
     /// Takes a message of the peer.
@@ -56,6 +59,10 @@ pub(super) trait Service: Send {
     fn handle_written(&mut self, subscription: u64, bytes: usize);
     /// When [`Service::handle_round`] wants to be called at the latest.
     fn poll_timeout(&self) -> Option<Instant>;
+    /// Why the service has done with the peer, if it has: the connection is closed once the rest is written.
+    fn poll_close(&mut self) -> Option<ZmtpError> {
+        None
+    }
     /// Whether nothing is under way that should be waited for.
     fn is_done(&self) -> bool;
     /// Messages that were read and are not known to be stored, and that nobody will be told of.
@@ -66,6 +73,10 @@ pub(super) trait Service: Send {
 #[derive(Clone)]
 pub(super) struct SessionOptions {
     pub(super) endpoint: Arc<EndpointOptions>,
+    /// Which of the endpoint's addresses the peer connected to.
+    pub(super) side: Side,
+    /// Where its peers meet, if they talk to each other.
+    pub(super) hub: Option<Arc<Hub>>,
     pub(super) shards: Arc<dyn Shards>,
     pub(super) gate: Arc<Gate>,
     pub(super) drops: Drops,
@@ -81,11 +92,9 @@ where
     // The mechanism NULL has no way to say who one is.
     let principal = options.gate.unidentified(from.is_none_or(|from| from.ip().to_canonical().is_loopback()));
     let limits = &options.endpoint.limits;
-    let kind = match options.endpoint.kind {
-        EndpointKind::Durable => SocketKind::Router,
-        EndpointKind::Ingest { .. } => SocketKind::Pull,
-    };
-    let zmtp = OmqConnection::new(kind, options.endpoint.security, limits);
+    let kind = options.endpoint.kind.socket(options.side);
+    let frames_max = options.endpoint.kind.frames_max(limits);
+    let zmtp = OmqConnection::new(kind, options.endpoint.security, limits.message_bytes_max, frames_max);
     let mut wire = Wire::new(stream, Box::new(zmtp), options.drops.clone());
     let greeted = tokio::select! {
         greeted = timeout(limits.handshake_timeout, wire.handshake()) => greeted,
@@ -101,8 +110,9 @@ where
         }
     };
     drop(admitted);
-    if kind == SocketKind::Router && !matches!(peer.socket_type, "REQ" | "DEALER") {
-        let text = format!("{} does not go with this endpoint, REQ and DEALER do", peer.socket_type);
+    if !options.endpoint.kind.peers(options.side).contains(&peer.socket_type) {
+        let goes = options.endpoint.kind.peers(options.side).join(" and ");
+        let text = format!("{} does not go with this endpoint, {goes} do", peer.socket_type);
         wire.zmtp.send_error(&text);
         return refuse(wire, &options, &address, &ZmtpError::new(Reason::SocketType, text)).await;
     }
@@ -118,18 +128,24 @@ where
         endpoint = options.endpoint.name, address, socket_type = peer.socket_type,
         routing_id = %peer.routing_id.escape_ascii(), "a ZeroMQ peer is connected"
     );
+    let service = service(&options, &peer, principal);
+    Session::new(wire, service, peer, &options, &address).serve().await;
+}
+
+/// What serves a peer.
+fn service(options: &SessionOptions, peer: &PeerProperties, principal: Principal) -> Box<dyn Service> {
+    let (limits, drops) = (options.endpoint.limits.clone(), options.drops.clone());
+    if let Some(hub) = &options.hub {
+        return Box::new(Member::new(hub.clone(), options.side, peer, principal, limits, drops));
+    }
     let mailbox = Arc::new(Mailbox::default());
     let tie = options.shards.attach(mailbox.clone());
-    let (limits, drops) = (limits.clone(), options.drops.clone());
-    let service: Box<dyn Service> = match &options.endpoint.kind {
-        EndpointKind::Durable => {
-            Box::new(Durable::new(tie, mailbox, principal, limits, drops, peer.socket_type == "REQ"))
-        }
+    match &options.endpoint.kind {
         EndpointKind::Ingest { queue, multipart } => {
             Box::new(Ingest::new(tie, mailbox, queue.clone(), *multipart, limits, drops))
         }
-    };
-    Session::new(wire, service, peer, &options, &address).serve().await;
+        _ => Box::new(Durable::new(tie, mailbox, principal, limits, drops, peer.socket_type == "REQ")),
+    }
 }
 
 /// Counts, logs and tells a peer why it is refused.
@@ -200,12 +216,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
     }
 
     async fn serve(mut self) {
-        let mailbox = self.service.mailbox().clone();
+        let wakeup = self.service.wakeup();
         loop {
             let now = Instant::now();
             self.hand_over();
             self.service.handle_round(now);
             self.take_answers();
+            if self.reading
+                && let Some(error) = self.service.poll_close()
+            {
+                self.refuse(&error);
+            }
             if self.is_over(now) {
                 break;
             }
@@ -222,7 +243,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             tokio::select! {
                 biased;
                 moved = self.wire.move_bytes(read), if read || writing => self.handle_moved(moved),
-                () = mailbox.filled() => {}
+                () = wakeup.woken() => {}
                 () = stop.cancelled(), if reading => self.stop_reading(),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }

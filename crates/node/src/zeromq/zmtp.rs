@@ -22,6 +22,14 @@ pub enum SocketKind {
     Router,
     /// PULL, for PUSH.
     Pull,
+    /// DEALER, for REP, ROUTER and DEALER.
+    Dealer,
+    /// XSUB, for PUB and XPUB.
+    XSub,
+    /// XPUB, for SUB and XSUB.
+    XPub,
+    /// PUSH, for PULL.
+    Push,
 }
 
 /// What a peer said of itself in its handshake.

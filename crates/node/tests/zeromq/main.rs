@@ -8,4 +8,5 @@ mod hostile;
 mod ingest;
 mod model;
 mod raw;
+mod request_reply;
 mod rights;

@@ -49,6 +49,19 @@ impl Endpoint {
         }
     }
 
+    /// An endpoint with two addresses.
+    pub(crate) fn two_sided(kind: EndpointKind, limits: Limits) -> Self {
+        let bind = Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let options = EndpointOptions::new("test", kind, bind.clone()).backend(bind).limits(limits);
+        Self::start_with(options)
+    }
+
+    /// A peer of the other side.
+    pub(crate) async fn back_peer(&self, socket_type: &str, routing_id: &[u8]) -> Raw {
+        let Some(Bound::Tcp(address)) = &self.listening.backend else { panic!("it has one address") };
+        Raw::connect(TcpStream::connect(address).await.unwrap(), socket_type, routing_id).await
+    }
+
     pub(crate) async fn tcp(&self) -> TcpStream {
         TcpStream::connect(self.address()).await.unwrap()
     }

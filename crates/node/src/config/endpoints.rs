@@ -1,0 +1,105 @@
+//! What must hold for the ZeroMQ endpoints of a configuration.
+
+use std::time::Duration;
+
+use swarmmq_protocol::limits::MESSAGE_BYTES_MAX;
+
+use super::quantity::Size;
+use super::root::Config;
+use super::validation::{Findings, HOUR};
+use super::zeromq::{EndpointConfig, EndpointKind, Mechanism};
+
+pub(super) fn endpoint(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
+    let at = |key: &str| format!("{path}.{key}");
+    if endpoint.name.is_none() {
+        findings.missing(path, "name", "metrics and logs call the endpoint by it, as `name: durable`");
+    }
+    if endpoint.bind.is_none() {
+        findings.missing(path, "bind", "clients connect there, as `bind: \"tcp://127.0.0.1:5551\"`");
+    }
+    match endpoint.kind {
+        None => findings.missing(path, "kind", "it says what the endpoint does, as `kind: durable`"),
+        Some(kind) => keys_of_kind(endpoint, kind, path, findings),
+    }
+    findings.range(&at("max_connections"), endpoint.max_connections, 1, 1_000_000);
+    findings.range(&at("max_handshakes"), endpoint.max_handshakes, 1, 1_000_000);
+    findings.time(&at("handshake_timeout"), endpoint.handshake_timeout, Duration::from_millis(100), HOUR);
+    let largest = Size(MESSAGE_BYTES_MAX as u64);
+    findings.range(&at("max_message_size"), endpoint.max_message_size, Size(1 << 10), largest);
+    findings.range(&at("max_frames"), endpoint.max_frames, 2, 65_536);
+    findings.range(
+        &at("send_queue_size"),
+        endpoint.send_queue_size,
+        Size(64 << 10),
+        Size::mebibytes(1 << 20),
+    );
+    let message = endpoint.max_message_size.min(largest);
+    findings.range(&at("receive_queue_size"), endpoint.receive_queue_size, message, Size::mebibytes(1 << 20));
+    findings.range(&at("max_peer_queue"), endpoint.max_peer_queue, 1, 10_000_000);
+    if !endpoint.heartbeat_interval.is_zero() && endpoint.heartbeat_timeout <= endpoint.heartbeat_interval {
+        findings.conflict(at("heartbeat_timeout"), "it must be longer than heartbeat_interval");
+    }
+    mechanisms(endpoint, path, findings);
+}
+
+/// The keys that some kinds need and others do not know.
+fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findings: &mut Findings) {
+    let at = |key: &str| format!("{path}.{key}");
+    match (kind, &endpoint.queue) {
+        (EndpointKind::Ingest, None) => {
+            findings.missing(path, "queue", "an ingest endpoint stores everything it reads there");
+        }
+        (EndpointKind::Durable, Some(_)) => findings.conflict(
+            at("queue"),
+            "a durable endpoint has no queue: each request names its destination (remove it, or use `kind: ingest`)",
+        ),
+        (EndpointKind::RequestReply, Some(_)) => findings.conflict(
+            at("queue"),
+            "an endpoint of this kind stores nothing (remove it, or use `kind: ingest`)",
+        ),
+        _ => {}
+    }
+    match (kind.has_backend(), endpoint.backend) {
+        (true, None) => findings.missing(
+            path,
+            "backend",
+            "the other side connects there, as `backend: \"tcp://127.0.0.1:5556\"`",
+        ),
+        (false, Some(_)) => {
+            findings.conflict(at("backend"), "an endpoint of this kind has one address, `bind`")
+        }
+        _ => {}
+    }
+}
+
+fn mechanisms(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
+    let path = format!("{path}.mechanisms");
+    if endpoint.mechanisms.is_empty() {
+        findings.conflict(&path, "without a mechanism nobody can connect: [null]");
+    }
+    if endpoint.mechanisms.iter().any(|one| *one != Mechanism::Null) {
+        findings.conflict(
+            &path,
+            "this version speaks null alone on ZeroMQ endpoints; plain and curve come later. The native protocol has \
+             TLS and authentication",
+        );
+    }
+}
+
+pub(super) fn endpoints(config: &Config, findings: &mut Findings) {
+    let endpoints = || config.zeromq.endpoints.iter().enumerate();
+    findings.differ(
+        endpoints().map(|(index, one)| (format!("zeromq.endpoints[{index}].name"), one.name.clone())),
+    );
+    let native = ("listen.native".to_owned(), config.native_address());
+    let http = ("listen.http".to_owned(), config.http_address());
+    let binds = endpoints().flat_map(|(index, one)| {
+        let binds = [("bind", one.bind), ("backend", one.backend)];
+        binds.map(|(key, bind)| (format!("zeromq.endpoints[{index}].{key}"), bind.map(|bind| bind.0)))
+    });
+    // Port 0 is a different free one each time.
+    let fixed = |(path, address): (String, Option<std::net::SocketAddr>)| {
+        (path, address.filter(|address| address.port() != 0))
+    };
+    findings.differ([native, http].into_iter().chain(binds).map(fixed));
+}

@@ -1,0 +1,109 @@
+//! A peer's session with a hub.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use swarmmq_broker::exchange::{Frames, PeerId, Side};
+use tokio::time::Instant;
+
+use super::Hub;
+use super::outbox::{Outbox, bytes_of};
+use crate::security::Principal;
+use crate::zeromq::drops::{Drops, Reason};
+use crate::zeromq::options::Limits;
+use crate::zeromq::session::{Outgoing, Service};
+use crate::zeromq::wakeup::Wakeup;
+use crate::zeromq::zmtp::{PeerProperties, ZmtpError};
+
+/// A peer among others. It leaves when this is dropped.
+pub(in crate::zeromq) struct Member {
+    hub: Arc<Hub>,
+    id: PeerId,
+    outbox: Arc<Outbox>,
+    limits: Limits,
+    drops: Drops,
+    /// A message that the exchange does not take yet.
+    stalled: Option<Frames>,
+    out: VecDeque<Frames>,
+}
+
+impl Member {
+    pub(in crate::zeromq) fn new(
+        hub: Arc<Hub>,
+        side: Side,
+        peer: &PeerProperties,
+        principal: Principal,
+        limits: Limits,
+        drops: Drops,
+    ) -> Self {
+        let outbox = Arc::new(Outbox::new(limits.peer_queue_messages_max, limits.send_queue_bytes));
+        let id = hub.attach(side, peer.socket_type, peer.routing_id.clone(), principal, outbox.clone());
+        Self { hub, id, outbox, limits, drops, stalled: None, out: VecDeque::new() }
+    }
+
+    fn hand_over(&mut self, frames: Frames) {
+        self.stalled = self.hub.handle(self.id, &self.outbox, frames).err();
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if self.stalled.is_some() {
+            self.drops.count(Reason::Unconfirmed);
+        }
+        self.hub.detach(self.id);
+    }
+}
+
+impl Service for Member {
+    fn wakeup(&self) -> Arc<Wakeup> {
+        self.outbox.wakeup().clone()
+    }
+
+    fn wants_input(&self) -> bool {
+        self.stalled.is_none()
+    }
+
+    fn handle_message(&mut self, frames: Vec<Bytes>) {
+        if bytes_of(&frames) > self.limits.message_bytes_max || frames.len() > self.limits.frames_max {
+            return self.drops.count(Reason::TooLarge);
+        }
+        self.hand_over(frames);
+    }
+
+    fn handle_round(&mut self, _now: Instant) {
+        if self.outbox.accepts()
+            && let Some(frames) = self.stalled.take()
+        {
+            self.hand_over(frames);
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Outgoing> {
+        if self.out.is_empty() && self.outbox.take(&mut self.out) {
+            self.hub.drained(self.id);
+        }
+        let frames = self.out.pop_front()?;
+        Some(Outgoing { frames, delivered: None })
+    }
+
+    fn handle_written(&mut self, _subscription: u64, _bytes: usize) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn poll_close(&mut self) -> Option<ZmtpError> {
+        let explanation = self.outbox.closing()?;
+        Some(ZmtpError::new(Reason::Disconnected, explanation))
+    }
+
+    fn is_done(&self) -> bool {
+        self.out.is_empty() && self.outbox.is_empty()
+    }
+
+    fn unconfirmed(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,115 @@
+//! What waits to be written to one peer of a hub.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use swarmmq_broker::exchange::{Frames, Room};
+
+use crate::zeromq::wakeup::Wakeup;
+
+/// A peer's queue. The hub fills it, the peer's session empties it.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: Mutex<Queue>,
+    messages_max: usize,
+    bytes_max: usize,
+    /// Whether messages of the peer may be handed to the exchange: false from when it refused one.
+    accepts: AtomicBool,
+    wakeup: Arc<Wakeup>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Frames>,
+    bytes: usize,
+    /// It was seen to be full, and nobody was told yet that it is not any more.
+    was_full: bool,
+    close: Option<String>,
+}
+
+impl Outbox {
+    pub(super) fn new(messages_max: usize, bytes_max: usize) -> Self {
+        Self {
+            queue: Mutex::default(),
+            messages_max,
+            bytes_max,
+            accepts: AtomicBool::new(true),
+            wakeup: Arc::default(),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wakeup(&self) -> &Arc<Wakeup> {
+        &self.wakeup
+    }
+
+    /// Appends a message. True if the session is to be woken.
+    pub(super) fn push(&self, frames: Frames) -> bool {
+        let mut queue = self.queue();
+        queue.bytes += bytes_of(&frames);
+        queue.messages.push_back(frames);
+        queue.messages.len() == 1
+    }
+
+    pub(super) fn room(&self) -> Room {
+        let mut queue = self.queue();
+        let messages = self.messages_max.saturating_sub(queue.messages.len());
+        // A message larger than the queue goes through it alone.
+        let bytes = match queue.messages.is_empty() {
+            true => usize::MAX,
+            false => self.bytes_max.saturating_sub(queue.bytes),
+        };
+        if messages == 0 || bytes == 0 {
+            queue.was_full = true;
+        }
+        Room { messages, bytes }
+    }
+
+    /// Notes that a message did not fit.
+    pub(super) fn mark_full(&self) {
+        self.queue().was_full = true;
+    }
+
+    /// Takes all messages, if `out` is empty. True if it was full, and the exchange has to know that it is not any more.
+    pub(super) fn take(&self, out: &mut VecDeque<Frames>) -> bool {
+        if !out.is_empty() {
+            return false;
+        }
+        let mut queue = self.queue();
+        std::mem::swap(&mut queue.messages, out);
+        queue.bytes = 0;
+        std::mem::take(&mut queue.was_full)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue().messages.is_empty()
+    }
+
+    /// Ends the session when its messages are written. True if the session is to be woken.
+    pub(super) fn close(&self, explanation: &str) -> bool {
+        let mut queue = self.queue();
+        queue.close.get_or_insert_with(|| explanation.to_owned());
+        true
+    }
+
+    pub(super) fn closing(&self) -> Option<String> {
+        self.queue().close.clone()
+    }
+
+    pub(super) fn accepts(&self) -> bool {
+        self.accepts.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_accepts(&self, accepts: bool) {
+        self.accepts.store(accepts, Ordering::Release);
+    }
+}
+
+pub(super) fn bytes_of(frames: &[Bytes]) -> usize {
+    frames.iter().map(Bytes::len).sum()
+}

@@ -1,0 +1,13 @@
+//! From an endpoint's kind to its exchange.
+
+use swarmmq_broker::exchange::{Exchange, RequestReply};
+
+use crate::zeromq::options::EndpointKind;
+
+/// The exchange of an endpoint whose peers talk to each other; none for one whose peers talk to the shards.
+pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchange>> {
+    match kind {
+        EndpointKind::RequestReply => Some(Box::new(RequestReply::new())),
+        EndpointKind::Durable | EndpointKind::Ingest { .. } => None,
+    }
+}

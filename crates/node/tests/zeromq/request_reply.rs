@@ -1,0 +1,97 @@
+//! A proxy between clients and workers.
+
+use std::time::Duration;
+
+use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
+use tokio::time::timeout;
+
+use crate::raw::{Endpoint, Raw};
+
+fn proxy(peer_queue: usize) -> Endpoint {
+    let mut limits = Limits::default();
+    limits.peer_queue_messages_max = peer_queue;
+    Endpoint::two_sided(EndpointKind::RequestReply, limits)
+}
+
+#[tokio::test]
+async fn requests_reach_workers_and_replies_their_clients() {
+    let endpoint = proxy(10);
+    let (mut ada, mut bob) = (endpoint.peer("REQ").await, endpoint.peer("DEALER").await);
+    // Asked before anybody works: it waits.
+    ada.send(&["", "one"]).await;
+    let mut worker = endpoint.back_peer("REP", b"").await;
+    let request = worker.receive().await;
+    assert_eq!(request[1..], ["", "one"]);
+    bob.send(&["", "two"]).await;
+    let other = worker.receive().await;
+    assert_ne!(request[0], other[0]);
+    let say = |frames: &[String]| frames.to_vec();
+    for request in [say(&request), say(&other)] {
+        worker.send(&request.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    assert_eq!(ada.receive().await, ["", "one"]);
+    assert_eq!(bob.receive().await, ["", "two"]);
+}
+
+#[tokio::test]
+async fn what_no_worker_can_take_waits_with_its_client() {
+    let endpoint = proxy(4);
+    let mut worker = endpoint.back_peer("ROUTER", b"").await;
+    let mut client = endpoint.peer("DEALER").await;
+    let body = "x".repeat(100_000);
+    let sent = async {
+        for _ in 0..2_000 {
+            client.send(&["", &body]).await;
+        }
+    };
+    // The worker does not read: 200 MB do not fit into the sockets between, so the client stops.
+    assert!(timeout(Duration::from_millis(500), sent).await.is_err(), "it was read without bound");
+    let request = worker.receive().await;
+    worker.send(&[&request[0], "", "done"]).await;
+    assert_eq!(endpoint.listening.drops.snapshot(), []);
+}
+
+#[tokio::test]
+async fn a_reply_to_nobody_is_counted() {
+    let endpoint = proxy(10);
+    let mut worker = endpoint.back_peer("REP", b"").await;
+    worker.send(&["nobody", "", "hello"]).await;
+    endpoint.dropped(Reason::Unroutable, 1).await;
+    worker.send(&["alone"]).await;
+    endpoint.dropped(Reason::Malformed, 1).await;
+    let mut client = endpoint.peer("REQ").await;
+    client.send(&["no delimiter"]).await;
+    endpoint.dropped(Reason::Malformed, 2).await;
+    client.send(&["", "still served"]).await;
+    assert_eq!(worker.receive().await[2], "still served");
+}
+
+#[tokio::test]
+async fn requests_that_a_dead_worker_had_are_counted() {
+    let endpoint = proxy(10);
+    let mut client = endpoint.peer("DEALER").await;
+    let mut worker = endpoint.back_peer("REP", b"").await;
+    client.send(&["", "a"]).await;
+    client.send(&["", "b"]).await;
+    worker.receive().await;
+    worker.receive().await;
+    drop(worker);
+    endpoint.dropped(Reason::WorkerLost, 2).await;
+    client.send(&["", "c"]).await;
+    let mut next: Raw = endpoint.back_peer("REP", b"").await;
+    assert_eq!(next.receive().await[2], "c");
+}
+
+#[tokio::test]
+async fn a_socket_type_of_the_other_side_is_refused() {
+    let endpoint = proxy(10);
+    let mut peer = endpoint.peer("DEALER").await;
+    peer.send(&["", "x"]).await;
+    let mut wrong = endpoint.back_peer("DEALER", b"").await;
+    assert_eq!(wrong.receive().await[2], "x", "a DEALER goes with both sides");
+    let mut stream = endpoint.tcp().await;
+    use tokio::io::AsyncWriteExt;
+    let hello = [crate::raw::greeting("NULL"), crate::raw::ready("PUSH", b"")].concat();
+    stream.write_all(&hello).await.unwrap();
+    endpoint.dropped(Reason::SocketType, 1).await;
+}
