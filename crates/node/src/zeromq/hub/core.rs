@@ -1,0 +1,182 @@
+//! The exchange of an endpoint behind a lock, and what follows from each call into it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarmmq_broker::exchange::{Exchange, Frames, PeerId, PeerInfo, Peers, Side};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::outbox::Outbox;
+use super::peers::{Connected, Peer};
+use crate::security::Principal;
+use crate::zeromq::drops::Drops;
+use crate::zeromq::wakeup::Wakeup;
+
+/// Peers that wait to be read whose turn is looked at after one call; the rest is left to the hub's task.
+const HELD_EXAMINED: usize = 32;
+
+/// An endpoint's exchange and its peers.
+pub(in crate::zeromq) struct Hub {
+    state: Mutex<State>,
+    began: Instant,
+    /// The time of the next tick has changed, or held peers are to be looked at.
+    changed: Notify,
+}
+
+struct State {
+    exchange: Box<dyn Exchange>,
+    peers: Connected,
+    /// Peers whose messages were refused for now, in the order in which they wait.
+    held: VecDeque<PeerId>,
+    next_peer: u64,
+    /// What the hub's task waits for.
+    due: Option<u64>,
+}
+
+/// Calls into the exchange, with the lock held.
+struct Turn<'a> {
+    state: &'a mut State,
+    now_ms: u64,
+}
+
+impl Turn<'_> {
+    fn exchange(&mut self, call: impl FnOnce(&mut dyn Exchange, u64, &mut dyn Peers)) {
+        call(self.state.exchange.as_mut(), self.now_ms, &mut self.state.peers);
+    }
+}
+
+impl Hub {
+    pub(in crate::zeromq) fn new(endpoint: &str, exchange: Box<dyn Exchange>, drops: Drops) -> Self {
+        let peers = Connected { endpoint: endpoint.into(), peers: HashMap::new(), drops, wake: Vec::new() };
+        let state = State { exchange, peers, held: VecDeque::new(), next_peer: 1, due: None };
+        Self { state: Mutex::new(state), began: Instant::now(), changed: Notify::new() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the exchange, and then what follows from it.
+    fn turn<T>(&self, call: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+        let mut state = self.lock();
+        let result = call(&mut Turn { state: &mut state, now_ms: self.now_ms() });
+        let left = release_held(&mut state, HELD_EXAMINED);
+        let due = state.exchange.next_due();
+        let is_sooner = due.is_some_and(|due| state.due.is_none_or(|waited| due < waited));
+        if is_sooner {
+            state.due = due;
+        }
+        let wake = std::mem::take(&mut state.peers.wake);
+        drop(state);
+        if is_sooner || left {
+            self.changed.notify_one();
+        }
+        wake.iter().for_each(|wakeup| wakeup.wake());
+        // Most calls wake somebody: the list is used again.
+        self.give_back(wake);
+        result
+    }
+
+    fn give_back(&self, mut wake: Vec<Arc<Wakeup>>) {
+        wake.clear();
+        if let Ok(mut state) = self.state.try_lock()
+            && state.peers.wake.capacity() < wake.capacity()
+            && state.peers.wake.is_empty()
+        {
+            state.peers.wake = wake;
+        }
+    }
+
+    /// A peer has connected: its id, and where messages to it wait.
+    pub(super) fn attach(
+        &self,
+        side: Side,
+        socket_type: &'static str,
+        routing_id: Bytes,
+        principal: Principal,
+        outbox: Arc<Outbox>,
+    ) -> PeerId {
+        self.turn(|turn| {
+            let id = PeerId(turn.state.next_peer);
+            turn.state.next_peer += 1;
+            let info = PeerInfo { side, socket_type, routing_id, user: principal.name().into() };
+            turn.state.peers.peers.insert(id, Peer { outbox, principal });
+            turn.exchange(|exchange, now_ms, peers| exchange.attach(now_ms, id, &info, peers));
+            id
+        })
+    }
+
+    pub(super) fn detach(&self, peer: PeerId) {
+        self.turn(|turn| {
+            turn.state.peers.peers.remove(&peer);
+            turn.state.held.retain(|held| *held != peer);
+            turn.exchange(|exchange, now_ms, peers| exchange.detach(now_ms, peer, peers));
+        });
+    }
+
+    /// Hands a message over. It comes back if the exchange takes none of this peer now; the peer's outbox then says when
+    /// it does.
+    pub(super) fn handle(&self, peer: PeerId, outbox: &Outbox, frames: Frames) -> Result<(), Frames> {
+        self.turn(|turn| {
+            if !turn.state.exchange.accepts(peer, &turn.state.peers) {
+                outbox.set_accepts(false);
+                turn.state.held.push_back(peer);
+                return Err(frames);
+            }
+            turn.exchange(|exchange, now_ms, peers| exchange.handle(now_ms, peer, frames, peers));
+            Ok(())
+        })
+    }
+
+    /// The queue of a peer was full and has room again.
+    pub(super) fn drained(&self, peer: PeerId) {
+        self.turn(|turn| {
+            turn.exchange(|exchange, now_ms, peers| exchange.drained(now_ms, peer, peers));
+        });
+    }
+
+    /// Calls the exchange when its time has come, for as long as the endpoint lives.
+    pub(in crate::zeromq) async fn keep_time(&self) {
+        loop {
+            let due = self.lock().due;
+            let at = due.map(|due| self.began + Duration::from_millis(due));
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep_until(at.unwrap_or(self.began)), if at.is_some() => {}
+            }
+            let now_ms = self.now_ms();
+            self.turn(|turn| {
+                if turn.state.exchange.next_due().is_some_and(|due| due <= now_ms) {
+                    turn.now_ms = now_ms;
+                    turn.exchange(|exchange, now_ms, peers| exchange.tick(now_ms, peers));
+                }
+                release_held(turn.state, usize::MAX);
+                turn.state.due = turn.state.exchange.next_due();
+            });
+        }
+    }
+}
+
+/// Lets peers be read again whose messages the exchange now takes. True if some were not looked at.
+fn release_held(state: &mut State, examined_max: usize) -> bool {
+    let examined = state.held.len().min(examined_max);
+    for _ in 0..examined {
+        let Some(peer) = state.held.pop_front() else { break };
+        if state.exchange.accepts(peer, &state.peers) {
+            if let Some(found) = state.peers.peers.get(&peer) {
+                found.outbox.set_accepts(true);
+                state.peers.wake(peer);
+            }
+        } else {
+            state.held.push_back(peer);
+        }
+    }
+    state.held.len() > examined
+}

@@ -1,0 +1,90 @@
+//! The peers of a hub, as its exchange sees them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use swarmmq_broker::exchange::{Drop as DropReason, Frames, PeerId, Peers, Room, Verb};
+
+use super::outbox::Outbox;
+use crate::security::Principal;
+use crate::zeromq::drops::{Drops, Reason};
+use crate::zeromq::wakeup::Wakeup;
+
+/// The peers as the exchange sees them.
+pub(super) struct Connected {
+    pub(super) endpoint: Arc<str>,
+    pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) drops: Drops,
+    /// Sessions to be woken when the lock is free.
+    pub(super) wake: Vec<Arc<Wakeup>>,
+}
+
+pub(super) struct Peer {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) principal: Principal,
+}
+
+impl Connected {
+    pub(super) fn wake(&mut self, peer: PeerId) {
+        if let Some(peer) = self.peers.get(&peer) {
+            self.wake.push(peer.outbox.wakeup().clone());
+        }
+    }
+}
+
+impl Peers for Connected {
+    fn send(&mut self, peer: PeerId, frames: Frames) {
+        let Some(Peer { outbox, .. }) = self.peers.get(&peer) else { return };
+        if outbox.push(frames) {
+            self.wake(peer);
+        }
+    }
+
+    fn room(&self, peer: PeerId) -> Room {
+        let none = Room { messages: 0, bytes: 0 };
+        self.peers.get(&peer).map_or(none, |peer| peer.outbox.room())
+    }
+
+    fn await_room(&mut self, peer: PeerId) {
+        if let Some(peer) = self.peers.get(&peer) {
+            peer.outbox.mark_full();
+        }
+    }
+
+    fn may(&self, peer: PeerId, verb: Verb, name: &[u8]) -> bool {
+        let name = if name.is_empty() && !matches!(verb, Verb::Publish | Verb::Subscribe) {
+            self.endpoint.as_bytes()
+        } else {
+            name
+        };
+        self.peers.get(&peer).is_some_and(|peer| peer.principal.may_in_flight(verb, name))
+    }
+
+    fn dropped(&mut self, _peer: PeerId, reason: DropReason) {
+        self.drops.count(reason.into());
+    }
+
+    fn disconnect(&mut self, peer: PeerId, explanation: &str) {
+        let Some(Peer { outbox, .. }) = self.peers.get(&peer) else { return };
+        if outbox.close(explanation) {
+            self.wake(peer);
+        }
+    }
+}
+
+impl From<DropReason> for Reason {
+    fn from(reason: DropReason) -> Self {
+        match reason {
+            DropReason::Malformed => Self::Malformed,
+            DropReason::QueueFull => Self::QueueFull,
+            DropReason::Expired => Self::Expired,
+            DropReason::Unwanted => Self::Unwanted,
+            DropReason::Forbidden => Self::Forbidden,
+            DropReason::Unexpected => Self::Unexpected,
+            DropReason::LimitReached => Self::LimitReached,
+            DropReason::WorkerLost => Self::WorkerLost,
+            // There may be reasons that this version of the node does not tell apart.
+            _ => Self::Unroutable,
+        }
+    }
+}
