@@ -7,10 +7,11 @@ use bytes::Bytes;
 use crate::GroupId;
 use crate::cipher::Cipher;
 use crate::disk::{DiskFile, read_up_to, write_bytes};
-use crate::error::{Damage, SnapshotError, is_full};
+use crate::error::{Damage, JournalError, SnapshotError, is_full};
 use crate::format::{FileName, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_HEADER_BYTES, SnapshotHeader, TAG_BYTES};
 use crate::journal::Journal;
 use crate::options::MasterKey;
+use crate::tail::DiskFailure;
 
 /// Length of the checksum after each chunk.
 pub(crate) const CHECKSUM_BYTES: usize = 4;
@@ -22,7 +23,8 @@ impl Journal {
     /// It is durable when this returns. Blocking: call it off the async threads.
     ///
     /// # Errors
-    /// [`SnapshotError`]; the snapshot before is still there then.
+    /// [`SnapshotError`]; the snapshot before is still there then. When it is a sync that failed, for another reason than
+    /// a full disk, the journal is poisoned.
     pub fn write_snapshot(
         &self,
         group: GroupId,
@@ -47,8 +49,12 @@ impl Journal {
             let _ = disk.remove(&temporary);
             return Err(failed("write", &temporary, length)(error));
         }
+        if let Err(error) = file.sync_data() {
+            let _ = disk.remove(&temporary);
+            return Err(self.not_synced("sync", &temporary, length)(error));
+        }
         disk.rename(&temporary, &name).map_err(failed("rename", &temporary, length))?;
-        disk.sync_dir().map_err(failed("sync directory", &name, length))?;
+        disk.sync_dir().map_err(self.not_synced("sync directory", &name, length))?;
         for (index, older) in self.snapshots_of(group)? {
             if index != last_index {
                 disk.remove(&older).map_err(failed("remove", &older, 0))?;
@@ -141,8 +147,27 @@ impl Journal {
                 }
             }
         }
-        chunks.flush()?;
-        file.sync_data()
+        chunks.flush()
+    }
+
+    /// What a failed sync of a snapshot comes to. Nobody knows any more what is on the disk, so the journal stops, as it
+    /// does when the sync of a segment fails; but where only room is missing, as it may turn out at the sync, the
+    /// snapshot alone is given up.
+    fn not_synced(
+        &self,
+        operation: &'static str,
+        file: &str,
+        bytes: u64,
+    ) -> impl FnOnce(io::Error) -> SnapshotError {
+        let file = file.to_owned();
+        move |error| {
+            if !is_full(&error) {
+                // The error that is told has the same words.
+                let told = io::Error::new(error.kind(), error.to_string());
+                self.shared.poison(JournalError::from(DiskFailure::new(operation, &*file, told)));
+            }
+            failed(operation, &file, bytes)(error)
+        }
     }
 }
 

@@ -36,6 +36,24 @@ pub(crate) struct Shared {
     pub(crate) snapshots: Mutex<()>,
 }
 
+impl Shared {
+    /// Stops the journal for good, and says so once.
+    pub(crate) fn poison(&self, error: JournalError) {
+        let first = {
+            let mut state = self.state.lock();
+            let first = state.poisoned.is_none();
+            state.poisoned.get_or_insert_with(|| error.clone());
+            first
+        };
+        if first {
+            tracing::error!(%error, "the journal stopped");
+            if let Some(fatal) = &self.options.fatal {
+                fatal(&error);
+            }
+        }
+    }
+}
+
 /// What was asked of the writer.
 #[derive(Debug)]
 pub(crate) enum Op {

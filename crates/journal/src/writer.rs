@@ -160,6 +160,10 @@ impl Writer {
     }
 
     fn drive(&mut self, idle: bool) -> Step {
+        if self.failed.is_none() {
+            // A snapshot's sync may have failed meanwhile: nothing is acknowledged after it.
+            self.failed = self.shared.state.lock().poisoned.clone();
+        }
         if let Some(error) = self.failed.clone() {
             return if self.fail_all(&error) { Step::Worked } else { Step::Idle };
         }
@@ -499,12 +503,8 @@ impl Writer {
     }
 
     fn poison(&mut self, error: JournalError) {
-        tracing::error!(%error, "the journal stopped");
         self.failed = Some(error.clone());
-        self.shared.state.lock().poisoned = Some(error.clone());
-        if let Some(fatal) = &self.shared.options.fatal {
-            fatal(&error);
-        }
+        self.shared.poison(error.clone());
         self.fail_all(&error);
     }
 

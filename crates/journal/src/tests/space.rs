@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::harness::{Harness, options};
 use crate::fault::{self, Fault};
 use crate::simulated::Operation;
-use crate::{GroupId, JournalError, MetaKey, OpenError, Options, Step};
+use crate::{GroupId, JournalError, MetaKey, OpenError, Options, SnapshotError, Step};
 
 fn small_disk(capacity: u64) -> Harness {
     let mut harness = Harness::new(1, options());
@@ -138,6 +138,54 @@ fn the_first_failed_sync_stops_the_journal_for_good() {
     assert_eq!(fatal, 1);
     assert_eq!(failed, 5, "all that waited and all that came later");
     assert_eq!(before, after, "nothing is written or synced any more");
+}
+
+/// A journal with an entry, the sync of whose first snapshot fails: how often `fatal` was called, and what the writes
+/// that followed came to.
+fn fail_the_sync_of_a_snapshot(operation: Operation) -> (usize, bool, bool) {
+    let fatal = Arc::new(AtomicUsize::new(0));
+    let calls = fatal.clone();
+    let options =
+        Options { fatal: Some(Arc::new(move |_| _ = calls.fetch_add(1, Ordering::SeqCst))), ..options() };
+    let mut harness = Harness::new(1, options);
+    harness.try_open().unwrap();
+    harness.append(0, 3, 100);
+    harness.settle();
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    // It waits in the queue while the sync fails.
+    let count = acknowledged.clone();
+    harness.journal().put_meta(
+        GroupId(0),
+        MetaKey(1),
+        Bytes::from_static(b"vote"),
+        Box::new(move |result| _ = count.fetch_add(usize::from(result.is_ok()), Ordering::SeqCst)),
+    );
+    harness.disk.fail(operation, 0);
+    let written = harness.journal().write_snapshot(GroupId(0), 2, &[Bytes::from_static(b"state")]);
+    for _ in 0..5 {
+        let _ = harness.step();
+        let _ = harness.idle();
+    }
+    (fatal.load(Ordering::SeqCst), written.is_ok(), acknowledged.load(Ordering::SeqCst) > 0)
+}
+
+#[test]
+fn a_failed_sync_of_a_snapshot_stops_the_journal_too() {
+    for operation in [Operation::Sync, Operation::SyncDirectory] {
+        assert_eq!(fail_the_sync_of_a_snapshot(operation), (1, false, false), "{operation:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_there_is_no_room_for_stops_nothing() {
+    let mut harness = small_disk(60 << 10);
+    fill(&mut harness);
+    let big = Bytes::from(vec![7; 1 << 20]);
+    let refused = harness.journal().write_snapshot(GroupId(0), 1, &[big]);
+    assert!(matches!(refused, Err(SnapshotError::NoSpace { .. })), "{refused:?}");
+    harness.disk.set_capacity(None);
+    harness.settle();
+    assert!(harness.completed_all());
 }
 
 #[test]
