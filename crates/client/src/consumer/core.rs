@@ -216,8 +216,11 @@ impl Core {
                 if state.is_built {
                     return Ok(());
                 }
+                if let Some(error) = state.failure.take() {
+                    return Err(error);
+                }
                 if state.is_over() {
-                    return Err(state.failure.take().unwrap_or(Error::Closed));
+                    return Err(Error::Closed);
                 }
             }
             changed.await;
@@ -354,6 +357,19 @@ impl Core {
         });
     }
 
+    /// The node's answer to a subscription cannot be understood, and asking again would not change that. The node may
+    /// deliver for it all the same, so it is told that nobody listens.
+    fn handle_nonsense(self: &Arc<Self>, error: Error) {
+        self.update(|state| {
+            state.failure = Some(error);
+            state.lose_leases();
+            state.phase = match state.phase {
+                Phase::Subscribing(id) | Phase::Subscribed(id) => Phase::Leaving(id),
+                _ => Phase::Over,
+            };
+        });
+    }
+
     /// The connection is lost; the link pauses before it connects again.
     fn handle_lost(self: &Arc<Self>, error: Error) {
         self.update(|state| {
@@ -475,11 +491,11 @@ impl Endpoint for Core {
                 state.backoff.reset();
             }),
             Ok(Response::Error(reply)) => self.handle_refusal(reply),
-            Ok(_) => self.update(|state| {
-                state.failure =
-                    Some(Error::Protocol { reason: "its answer does not fit the subscription".into() });
-                state.phase = Phase::Over;
-            }),
+            Ok(_) => {
+                let reason = "its answer does not fit the subscription".into();
+                self.handle_nonsense(Error::Protocol { reason });
+            }
+            Err(error @ Error::Protocol { .. }) => self.handle_nonsense(error),
             Err(error) => self.handle_lost(error),
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct Batch {
     pub(super) parts: Vec<Part>,
     /// Given when it is sent first, and again when it can be told for certain that it was not stored.
     pub(super) stamp: Option<ProducerStamp>,
+    /// What answers under this stamp are recognised by: an answer to what the batch was before is none to it.
+    pub(super) ticket: u64,
     pub(super) progress: Progress,
     /// Whether it may be stored although no answer says so.
     pub(super) uncertain: bool,
@@ -72,6 +74,7 @@ impl Batch {
             messages: MessageBatch::default(),
             parts: Vec::new(),
             stamp: None,
+            ticket: 0,
             progress: Progress::Queued,
             uncertain: false,
             restamped: false,
@@ -158,6 +161,7 @@ impl Batch {
             messages,
             parts: again,
             stamp: None,
+            ticket: 0,
             progress: Progress::Queued,
             uncertain: false,
             last: Some(Error::Refused(ErrorReply::new(

@@ -61,6 +61,7 @@ pub(super) struct Line {
     epoch: u32,
     next_sequence: u64,
     next_number: u64,
+    last_ticket: u64,
     batches: VecDeque<Batch>,
     /// How many batches at the front are [`Progress::Sent`], while the line is not stalled.
     sent: usize,
@@ -92,6 +93,7 @@ impl Line {
             epoch: 0,
             next_sequence: 1,
             next_number: 0,
+            last_ticket: 0,
             batches: VecDeque::new(),
             sent: 0,
             messages: 0,
@@ -186,13 +188,15 @@ impl Line {
             None => {
                 let stamp = ProducerStamp { producer, epoch, sequence: self.next_sequence };
                 self.next_sequence += u64::from(batch.messages.count());
+                self.last_ticket += 1;
+                batch.ticket = self.last_ticket;
                 *batch.stamp.insert(stamp)
             }
         };
         batch.progress = Progress::Sent(now);
         self.sent += 1;
         self.in_flight += 1;
-        let token = Token { number: batch.number, attempt: self.attempt };
+        let token = Token { number: batch.ticket, attempt: self.attempt };
         Some(NextPut { token, stamp, messages: &batch.messages })
     }
 
@@ -209,7 +213,7 @@ impl Line {
         if is_current {
             self.in_flight = self.in_flight.saturating_sub(1);
         }
-        let Some(place) = self.batches.iter().position(|batch| batch.number == token.number) else {
+        let Some(place) = self.batches.iter().position(|batch| batch.ticket == token.number) else {
             return Vec::new();
         };
         match reply {

@@ -350,6 +350,35 @@ fn with_wait_when_full_refused_messages_are_sent_again_in_their_order() {
 }
 
 #[test]
+fn the_late_answer_to_a_batch_is_none_to_what_is_left_of_it() {
+    let mut bench = Bench::new(Limits { wait_when_full: true, ..limits() });
+    let confirmations: Vec<_> = (0..2)
+        .map(|number: u64| bench.line.accept(&Message::new(number.to_string()), bench.now).unwrap())
+        .collect();
+    bench.confirmations.extend((0..).zip(confirmations));
+    let first = bench.puts().remove(0);
+    bench.lost(&first);
+    bench.pass(PAUSE);
+    let second = bench.puts().remove(0);
+    let answer = || {
+        let mut reply = PutReply { index: 1, runs: Vec::new() };
+        reply.push(PutOutcome::Stored(Sequence(1)));
+        reply.push(PutOutcome::Refused(ErrorCode::DestinationFull));
+        Ok(Response::Put(reply))
+    };
+    // The node has answered both, as the connection was lost only for a while.
+    bench.reply(&first, answer());
+    bench.reply(&second, answer());
+    assert!(bench.outcome(1).is_none(), "it is neither settled nor doubtful");
+    bench.pass(PAUSE);
+    let again = bench.puts().remove(0);
+    assert_eq!(again.messages, [1]);
+    bench.reply(&second, answer());
+    bench.stored(&again, 2);
+    assert_eq!(bench.outcome(1).unwrap().unwrap().sequence.0, 2);
+}
+
+#[test]
 fn the_window_counts_messages_and_bytes_until_they_are_settled() {
     let mut bench = Bench::new(Limits { messages_max: 2, bytes_max: 100, ..limits() });
     assert!(bench.line.has_room(1_000_000), "one message is always let in");

@@ -439,3 +439,16 @@ async fn a_message_that_nobody_waits_for_is_settled_when_nothing_else_is_left_of
     only.ack_later();
     node.world().until("the acknowledgement", |_| (acked(&node, &orders) == 1).then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_subscription_whose_answer_makes_no_sense_is_ended_and_not_asked_for_again() {
+    let (node, client, orders) = orders(3).await;
+    node.script(|request| match request {
+        Request::Subscribe(_) => Action::Misfit,
+        _ => Action::Serve,
+    });
+    let built = soon("the end of it", client.consumer(&orders).build()).await;
+    assert!(matches!(built, Err(Error::Protocol { .. })), "{built:?}");
+    node.until("the node is told", |counts| counts.unsubscribes == 1).await;
+    assert_eq!(node.counts().subscribes, 1);
+}
