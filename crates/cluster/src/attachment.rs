@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Inner;
 use crate::peer::Peer;
-use crate::shard::{Subscription, Waiting};
+use crate::shard::{Freed, SessionWindow, Subscription, Waiting};
 
 /// Most subscriptions of one session.
 const SUBSCRIPTIONS_MAX: usize = 1024;
@@ -25,11 +25,13 @@ pub struct Attachment {
     peer: Arc<dyn Peer>,
     cluster: Arc<Inner>,
     subscriptions: Mutex<BTreeMap<u64, Arc<Subscription>>>,
+    window: Arc<SessionWindow>,
 }
 
 impl Attachment {
     pub(crate) fn new(id: u64, peer: Arc<dyn Peer>, cluster: Arc<Inner>) -> Self {
-        Self { id, peer, cluster, subscriptions: Mutex::new(BTreeMap::new()) }
+        let subscriptions = Mutex::new(BTreeMap::new());
+        Self { id, peer, cluster, subscriptions, window: Arc::default() }
     }
 
     /// Takes a request on. Never blocks; the answer comes by [`Peer::reply`], in any order, exactly once.
@@ -50,6 +52,12 @@ impl Attachment {
                 let response = match found {
                     Some(found) => {
                         self.cluster.shards.of(&found.key.0).unsubscribe(&found);
+                        let was_full = self.window.is_full();
+                        drop(found);
+                        if was_full {
+                            // Its bytes in the window have gone with it.
+                            self.look_at_all();
+                        }
                         Response::Done { index: 0 }
                     }
                     None => unknown_subscription(subscription).into(),
@@ -87,6 +95,7 @@ impl Attachment {
             (subscribe.destination, subscribe.group),
             u64::from(subscribe.lease_ms),
             subscribe.credit,
+            self.window.clone(),
         ));
         shard.subscribe(&subscription)?;
         if let Some(earlier) = subscriptions.insert(id, subscription) {
@@ -108,10 +117,22 @@ impl Attachment {
     /// Count the encoded messages, as [`Peer::deliver`] was given them.
     pub fn written(&self, subscription: u64, bytes: usize) {
         let found = self.subscriptions.lock().get(&subscription).cloned();
-        if let Some(found) = found
-            && found.written(bytes)
-        {
-            self.cluster.shards.of(&found.key.0).look_at(&found.key);
+        let Some(found) = found else { return };
+        match found.written(bytes) {
+            Freed::Nobody => {}
+            Freed::Subscription => self.look_at(&found),
+            Freed::Session => self.look_at_all(),
+        }
+    }
+
+    fn look_at(&self, subscription: &Subscription) {
+        self.cluster.shards.of(&subscription.key.0).look_at(&subscription.key);
+    }
+
+    fn look_at_all(&self) {
+        let subscriptions: Vec<_> = self.subscriptions.lock().values().cloned().collect();
+        for subscription in subscriptions {
+            self.look_at(&subscription);
         }
     }
 }

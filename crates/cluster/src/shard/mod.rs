@@ -20,8 +20,10 @@ mod running;
 mod state;
 mod submit;
 mod takers;
+mod window;
 
 pub(crate) use proposal::Waiting;
 pub(crate) use running::Running;
 pub(crate) use state::{Shard, ShardOptions};
 pub(crate) use takers::Subscription;
+pub(crate) use window::{Freed, SessionWindow};

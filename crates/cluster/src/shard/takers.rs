@@ -2,19 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use swarmmq_protocol::response::Response;
 use swarmmq_protocol::{DestinationName, ErrorReply, GroupName};
 use tokio::time::Instant;
 
 use super::proposal::Waiting;
+use super::window::{Freed, SessionWindow, Window};
 use crate::peer::Peer;
-
-/// Most bytes of deliveries that may lie in a session's queue for one subscription.
-///
-/// A consumer that stops reading costs this much and no more, beside one batch of deliveries.
-const WINDOW_BYTES_MAX: usize = 1024 * 1024;
 
 /// Which group of which destination.
 pub(crate) type Key = (DestinationName, GroupName);
@@ -29,7 +25,7 @@ pub(crate) struct Subscription {
     pub(crate) key: Key,
     pub(crate) lease_ms: u64,
     credit: AtomicU32,
-    in_window: AtomicUsize,
+    window: Window,
     ended: AtomicBool,
 }
 
@@ -41,6 +37,7 @@ impl Subscription {
         key: Key,
         lease_ms: u64,
         credit: u32,
+        session: Arc<SessionWindow>,
     ) -> Self {
         Self {
             peer,
@@ -49,14 +46,14 @@ impl Subscription {
             key,
             lease_ms,
             credit: AtomicU32::new(credit),
-            in_window: AtomicUsize::new(0),
+            window: Window::new(session),
             ended: AtomicBool::new(false),
         }
     }
 
     /// How many messages it may be sent now.
     pub(crate) fn room(&self) -> u32 {
-        if self.ended.load(Ordering::Acquire) || self.in_window.load(Ordering::Acquire) >= WINDOW_BYTES_MAX {
+        if self.ended.load(Ordering::Acquire) || self.window.is_full() {
             return 0;
         }
         self.credit.load(Ordering::Acquire)
@@ -74,15 +71,12 @@ impl Subscription {
         let _was = self.credit.fetch_update(Ordering::AcqRel, Ordering::Acquire, |credit| {
             Some(credit.saturating_sub(messages))
         });
-        self.in_window.fetch_add(bytes, Ordering::AcqRel);
+        self.window.add(bytes);
     }
 
-    /// Takes note of bytes that have left the session's queue. Says whether that made room.
-    pub(crate) fn written(&self, bytes: usize) -> bool {
-        let was = self
-            .in_window
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |window| Some(window.saturating_sub(bytes)));
-        was.is_ok_and(|was| was >= WINDOW_BYTES_MAX)
+    /// Takes note of bytes that have left the session's queue. Says for whom that made room.
+    pub(crate) fn written(&self, bytes: usize) -> Freed {
+        self.window.remove(bytes)
     }
 
     /// Ends it. Says whether it was not ended before.
