@@ -59,6 +59,24 @@ impl Value for CurvePublicKey {
     }
 }
 
+/// A CURVE secret key. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CurveSecretKey(pub [u8; 32]);
+
+impl CurveSecretKey {
+    /// Reads 40 characters of Z85; white space around them is ignored.
+    #[must_use]
+    pub fn from_z85(text: &str) -> Option<Self> {
+        z85(text.trim()).map(Self)
+    }
+}
+
+impl fmt::Debug for CurveSecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CurveSecretKey(redacted)")
+    }
+}
+
 /// The key that the journal's keys are derived from. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MasterKey(pub [u8; 32]);

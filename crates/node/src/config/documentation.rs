@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::unused::NOT_USED_YET;
 use super::*;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -62,22 +61,6 @@ fn the_tables_have_every_key_with_its_kind_and_default() {
         );
     }
     assert_eq!(documented.len(), keys.len(), "a key stands twice");
-}
-
-#[test]
-fn keys_without_effect_are_said_to_have_none() {
-    const NOTE: &str = "Not used by this version yet.";
-    let document = document();
-    let noted: Vec<&str> = document.lines().filter(|line| line.contains(NOTE)).collect();
-    // A list has no row of its own: the note stands with each of its keys.
-    let applies = |line: &&str| NOT_USED_YET.iter().any(|key| line.starts_with(&format!("| `{key}")));
-    assert!(noted.iter().all(&applies), "{noted:?}");
-    for line in document.lines().filter(applies) {
-        assert!(line.contains(NOTE), "{line}");
-    }
-    for key in NOT_USED_YET {
-        assert!(document.contains(&format!("| `{key}")), "{key} is not a key");
-    }
 }
 
 #[test]

@@ -72,17 +72,22 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
     }
 }
 
-fn mechanisms(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
-    let path = format!("{path}.mechanisms");
+fn mechanisms(endpoint: &EndpointConfig, at: &str, findings: &mut Findings) {
     if endpoint.mechanisms.is_empty() {
-        findings.conflict(&path, "without a mechanism nobody can connect: [null]");
+        findings.conflict(format!("{at}.mechanisms"), "without a mechanism nobody can connect: [null]");
     }
-    if endpoint.mechanisms.iter().any(|one| *one != Mechanism::Null) {
-        findings.conflict(
-            &path,
-            "this version speaks null alone on ZeroMQ endpoints; plain and curve come later. The native protocol has \
-             TLS and authentication",
-        );
+    let offers_curve = endpoint.mechanisms.contains(&Mechanism::Curve);
+    match (offers_curve, &endpoint.curve_secret_key_file) {
+        (true, None) => findings.missing(
+            at,
+            "curve_secret_key_file",
+            "peers know the node by its key: `swarmmq key new node.key` makes one",
+        ),
+        (false, Some(_)) => findings.conflict(
+            format!("{at}.curve_secret_key_file"),
+            "the key is of no use without the mechanism: mechanisms: [curve]",
+        ),
+        _ => {}
     }
 }
 

@@ -23,6 +23,24 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     native(config, findings);
     http(config, findings);
     zeromq(config, findings);
+    permissions(config, findings);
+}
+
+/// Where other machines connect, each user has what permissions give it and nothing else.
+fn permissions(config: &Config, findings: &mut Findings) {
+    let security = &config.security;
+    let binds = config.zeromq.endpoints.iter().flat_map(|one| one.bind.into_iter().chain(one.backend));
+    let binds = binds.map(|bind| bind.0);
+    let mut addresses = config.native_address().into_iter().chain(config.http_address()).chain(binds);
+    let Some(address) = addresses.find(|address| !address.ip().is_loopback()) else { return };
+    if security.has_credentials() && security.permissions.is_empty() && !security.allow_unauthenticated {
+        findings.conflict(
+            "security.permissions",
+            format!(
+                "{address} is reached from other machines, and no permission allows their users anything: add some, as `{{ who: \"*\", destinations: \"*\", allow: [produce, consume] }}`"
+            ),
+        );
+    }
 }
 
 fn native(config: &Config, findings: &mut Findings) {
@@ -74,12 +92,11 @@ fn zeromq(config: &Config, findings: &mut Findings) {
         let null = endpoint.mechanisms.contains(&Mechanism::Null);
         let readable = null || endpoint.mechanisms.contains(&Mechanism::Plain);
         if null && !security.allow_unauthenticated {
-            let text =
-                format!("{bind} is reached from other machines: use the native protocol, {UNAUTHENTICATED}");
+            let text = format!("{bind} is reached from other machines: use [curve], {UNAUTHENTICATED}");
             findings.add(&path, ProblemKind::Conflict(text));
         }
         if readable && !security.allow_plaintext {
-            let text = format!("{bind} is reached from other machines: use the native protocol, {PLAINTEXT}");
+            let text = format!("{bind} is reached from other machines: use [curve], {PLAINTEXT}");
             findings.add(&path, ProblemKind::Conflict(text));
         }
     }

@@ -15,7 +15,6 @@ use super::root::Config;
 use super::scalar::Label;
 use super::telemetry::LogFormat;
 use super::tree::Node;
-use super::unused;
 
 /// Most bytes of a configuration file.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -104,9 +103,6 @@ pub enum Warning {
         "PEERS ARE NOT AUTHENTICATED: security.ALLOW_UNAUTHENTICATED is set, and whoever reaches a port reads and writes everything"
     )]
     Unauthenticated,
-    /// Keys that are set and that nothing reads yet.
-    #[error("these keys have no effect in this version: {}", .0.join(", "))]
-    NotUsedYet(Vec<&'static str>),
     /// Keys and messages are readable on the wire.
     #[error("TRAFFIC IS NOT ENCRYPTED: security.ALLOW_PLAINTEXT is set, and there is no certificate")]
     Plaintext,
@@ -146,7 +142,7 @@ impl Config {
         };
         config.apply(overrides)?;
         config.validate().map_err(|error| in_file(placed(error, &places)))?;
-        let mut warnings: Vec<Warning> = unused::warning(&places).into_iter().collect();
+        let mut warnings: Vec<Warning> = Vec::new();
         config.check_tls(&mut warnings).map_err(|error| in_file(placed(error, &places)))?;
         config.check_curve(&mut warnings).map_err(|error| in_file(placed(error, &places)))?;
         let master_key = config

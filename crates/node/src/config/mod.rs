@@ -33,14 +33,13 @@ mod scalar;
 mod security;
 mod telemetry;
 mod tree;
-mod unused;
 mod validation;
 mod zeromq;
 
 pub use address::{Bind, Listen, socket_address};
 pub use cluster::{ClusterConfig, ClusterNode, NodeConfig, Role};
 pub use destinations::{DestinationsConfig, Kind, OverflowRule};
-pub use digest::{CurvePublicKey, Digest, MasterKey};
+pub use digest::{CurvePublicKey, CurveSecretKey, Digest, MasterKey};
 pub use fields::Key;
 pub use journal::JournalConfig;
 pub use limits::LimitsConfig;
@@ -51,7 +50,9 @@ pub use problem::{ConfigError, PROBLEMS_MAX, Place, Problem, ProblemKind};
 pub use quantity::{Size, parse_duration, show_duration};
 pub use root::Config;
 pub use scalar::Label;
-pub use security::{Action, ApiKeyConfig, Pattern, PermissionConfig, SecurityConfig, UserConfig};
+pub use security::{
+    Action, ApiKeyConfig, Pattern, PermissionConfig, SecurityConfig, TextPattern, UserConfig,
+};
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use zeromq::{EndpointConfig, EndpointKind, Mechanism, ZeromqConfig};
 

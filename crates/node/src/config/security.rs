@@ -25,7 +25,8 @@ pub struct SecurityConfig {
     pub users: Vec<UserConfig>,
     /// API keys of native and HTTP clients. Default none.
     pub api_keys: Vec<ApiKeyConfig>,
-    /// What each may do. Default none, which means: whoever is authenticated may do everything.
+    /// What each may do. Default none, which means: whoever is authenticated may do everything, if it is on this machine;
+    /// who comes from elsewhere may then do nothing, unless the key in capitals lets everybody in.
     pub permissions: Vec<PermissionConfig>,
     /// Lets peers off loopback in without authentication. Default false. Anybody who reaches the port reads
     /// and writes everything.
@@ -123,18 +124,29 @@ impl Section for ApiKeyConfig {
 pub struct PermissionConfig {
     /// The user, key or certificate name, or a beginning of it and `*`. Required.
     pub who: Option<Pattern>,
-    /// The destinations: a name, or a beginning of it and `*`. Required.
+    /// The destinations: a name, or a beginning of it and `*`. Default none; one of this, `topics` and `services` is
+    /// required.
     pub destinations: Option<Pattern>,
-    /// What is allowed. Required.
+    /// The topics of `pub-sub` endpoints: a text, or a beginning and `*`. Default none.
+    pub topics: Option<TextPattern>,
+    /// The services of `service` endpoints, and the names of `request-reply` and `workers` endpoints: a text, or a
+    /// beginning and `*`. Default none.
+    pub services: Option<TextPattern>,
+    /// What is allowed. Required, unless something is denied.
     pub allow: Vec<Action>,
+    /// What is forbidden, whatever other permissions allow. Default none.
+    pub deny: Vec<Action>,
 }
 
 impl Section for PermissionConfig {
     fn fields(&mut self, fields: &mut Fields<'_>) {
-        let Self { who, destinations, allow } = self;
+        let Self { who, destinations, topics, services, allow, deny } = self;
         fields.value("who", who);
         fields.value("destinations", destinations);
+        fields.value("topics", topics);
+        fields.value("services", services);
         fields.value("allow", allow);
+        fields.value("deny", deny);
     }
 }
 
@@ -148,15 +160,81 @@ pub enum Action {
     Consume,
     /// Make, change, purge and delete destinations and groups.
     Manage,
+    /// Publish on topics.
+    Publish,
+    /// Subscribe to topics.
+    Subscribe,
+    /// Send requests to services.
+    Request,
+    /// Be a worker of services.
+    Serve,
 }
 
 words!(
     Action,
-    "an action: produce, consume or manage",
+    "an action: produce, consume, manage, publish, subscribe, request or serve",
     Action::Produce = "produce",
     Action::Consume = "consume",
     Action::Manage = "manage",
+    Action::Publish = "publish",
+    Action::Subscribe = "subscribe",
+    Action::Request = "request",
+    Action::Serve = "serve",
 );
+
+/// A topic or service, a beginning of them and `*`, or `*` for all. They are bytes, compared with the UTF-8 of this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextPattern {
+    text: String,
+    is_prefix: bool,
+}
+
+impl TextPattern {
+    /// Reads a pattern: any text, of which a `*` at the end stands for all that goes on.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        match text.strip_suffix('*') {
+            Some(prefix) => Self { text: prefix.to_owned(), is_prefix: true },
+            None => Self { text: text.to_owned(), is_prefix: false },
+        }
+    }
+
+    /// Whether `name` is meant.
+    #[must_use]
+    pub fn matches(&self, name: &[u8]) -> bool {
+        let text = self.text.as_bytes();
+        if self.is_prefix { name.starts_with(text) } else { name == text }
+    }
+
+    /// Whether every name that begins with `prefix` is meant.
+    #[must_use]
+    pub fn matches_all(&self, prefix: &[u8]) -> bool {
+        self.is_prefix && prefix.starts_with(self.text.as_bytes())
+    }
+
+    /// Whether some name that begins with `prefix` is meant.
+    #[must_use]
+    pub fn matches_some(&self, prefix: &[u8]) -> bool {
+        let text = self.text.as_bytes();
+        text.starts_with(prefix) || (self.is_prefix && prefix.starts_with(text))
+    }
+}
+
+impl Value for TextPattern {
+    const EXPECTED: &'static str = "a text, or a beginning of texts and a star, as \"weather.*\"";
+    const KIND: &'static str = "pattern";
+
+    fn parse(node: &Node) -> Result<Self, ProblemKind> {
+        match &node.value {
+            Yaml::Text(text) => Ok(Self::new(text)),
+            _ => Err(Self::wrong_type(node)),
+        }
+    }
+
+    fn show(&self) -> String {
+        format!("{}{}", self.text, if self.is_prefix { "*" } else { "" })
+    }
+}
 
 /// A name, a beginning of names and `*`, or `*` for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +266,12 @@ impl Pattern {
     #[must_use]
     pub fn matches_all(&self, prefix: &str) -> bool {
         self.is_prefix && prefix.starts_with(&self.text)
+    }
+
+    /// Whether some name that begins with `prefix` is meant.
+    #[must_use]
+    pub fn matches_some(&self, prefix: &str) -> bool {
+        self.text.starts_with(prefix) || (self.is_prefix && prefix.starts_with(&self.text))
     }
 }
 

@@ -160,8 +160,8 @@ fn every_bad_value_is_named_with_its_place_and_what_to_write() {
         ),
         ("zeromq: {endpoints: [{name: x, kind: durable, bind: \"ipc://x\"}]}", "it must begin with tcp://"),
         (
-            "zeromq: {endpoints: [{name: x, kind: durable, bind: \"tcp://127.0.0.1:1\", mechanisms: [plain]}]}",
-            "this version speaks null alone",
+            "zeromq: {endpoints: [{name: x, kind: durable, bind: \"tcp://127.0.0.1:1\", mechanisms: [curve]}]}",
+            "peers know the node by its key",
         ),
         ("cluster: {nodes: [{id: a}]}", "cluster.nodes[0].address: \"address\" is missing"),
         (
@@ -285,7 +285,7 @@ fn off_loopback_nothing_listens_without_tls_and_authentication() {
     let error = parse(endpoint).unwrap_err().to_string();
     assert!(
         error.contains(
-            "zeromq.endpoints[0].mechanisms: tcp://0.0.0.0:5551 is reached from other machines: use the native protocol"
+            "zeromq.endpoints[0].mechanisms: tcp://0.0.0.0:5551 is reached from other machines: use [curve]"
         ),
         "{error}"
     );

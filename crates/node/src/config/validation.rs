@@ -278,11 +278,17 @@ fn security(config: &Config, findings: &mut Findings) {
         if permission.who.is_none() {
             findings.missing(&path, "who", "it says whom the rule is for, \"*\" for all");
         }
-        if permission.destinations.is_none() {
-            findings.missing(&path, "destinations", "it says what the rule is about, \"*\" for all");
+        let about =
+            [permission.destinations.is_some(), permission.topics.is_some(), permission.services.is_some()];
+        if !about.contains(&true) {
+            findings.missing(
+                &path,
+                "destinations",
+                "it says what the rule is about, \"*\" for all; so do topics and services",
+            );
         }
-        if permission.allow.is_empty() {
-            findings.missing(&path, "allow", "a rule allows something: produce, consume, manage");
+        if permission.allow.is_empty() && permission.deny.is_empty() {
+            findings.missing(&path, "allow", "a rule allows something, as [produce, consume], or denies it");
         }
     }
     let names = security.users.iter().enumerate();

@@ -2,13 +2,13 @@
 
 use crate::config::{Action, Config, EndpointConfig, EndpointKind, Mechanism};
 use crate::node::error::StartError;
-use crate::security::Gate;
+use crate::security::{Gate, read_curve_secret};
 use crate::zeromq::{self, EndpointOptions, Limits, Multipart, Security};
 
 /// What the configuration says, as the ZeroMQ listeners take it.
 ///
 /// # Errors
-/// [`StartError::Mechanism`] where an endpoint asks for one that is not there.
+/// [`StartError::Key`] where the secret key of an endpoint cannot be read.
 pub(super) fn of(config: &Config, gate: &Gate) -> Result<Vec<EndpointOptions>, StartError> {
     let endpoints = config.zeromq.endpoints.iter().filter(|endpoint| is_opened(config, endpoint, gate));
     endpoints.filter_map(|endpoint| one(config, endpoint).transpose()).collect()
@@ -46,11 +46,18 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         (EndpointKind::Ingest, None) => return Ok(None),
         (EndpointKind::RequestReply, _) => zeromq::EndpointKind::RequestReply,
     };
-    if let Some(mechanism) = endpoint.mechanisms.iter().find(|one| **one != Mechanism::Null) {
-        let mechanism = if *mechanism == Mechanism::Plain { "plain" } else { "curve" };
-        return Err(StartError::Mechanism { endpoint: endpoint.label().to_owned(), mechanism });
-    }
-    let security = Security::Null { off_loopback: config.security.allow_unauthenticated };
+    let offers = |mechanism| endpoint.mechanisms.contains(&mechanism);
+    let curve = match (offers(Mechanism::Curve), &endpoint.curve_secret_key_file) {
+        (true, Some(path)) => Some(read_curve_secret(path)?),
+        _ => None,
+    };
+    let security = Security {
+        null: offers(Mechanism::Null),
+        plain: offers(Mechanism::Plain),
+        curve,
+        null_off_loopback: config.security.allow_unauthenticated,
+        plain_off_loopback: config.security.allow_plaintext,
+    };
     let mut limits = Limits::default();
     limits.connections_max = endpoint.max_connections as usize;
     limits.connections_per_address_max = limits.connections_max;

@@ -9,6 +9,7 @@ use swarmmq_journal::OpenError;
 use crate::config::ConfigError;
 use crate::native::ListenError;
 use crate::node::directory::DirectoryError;
+use crate::security::KeyFileError;
 use crate::security::TlsError;
 use crate::telemetry::OperatorCode;
 use crate::zeromq;
@@ -35,16 +36,9 @@ pub enum StartError {
     /// A ZeroMQ endpoint cannot listen.
     #[error(transparent)]
     Zeromq(#[from] zeromq::StartError),
-    /// A ZeroMQ endpoint is configured with a mechanism that this version does not have.
-    #[error(
-        "endpoint {endpoint} has the mechanism {mechanism}, which this version does not have yet: use null on loopback, or the native protocol"
-    )]
-    Mechanism {
-        /// The endpoint.
-        endpoint: String,
-        /// The mechanism.
-        mechanism: &'static str,
-    },
+    /// The secret key of a ZeroMQ endpoint cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -79,9 +73,7 @@ impl StartError {
     #[must_use]
     pub fn code(&self) -> OperatorCode {
         match self {
-            Self::Config(_) | Self::Mechanism { .. } | Self::ShardCount(_) => {
-                OperatorCode::ConfigurationWrong
-            }
+            Self::Config(_) | Self::Key(_) | Self::ShardCount(_) => OperatorCode::ConfigurationWrong,
             Self::Tls(_) => OperatorCode::TlsUnusable,
             Self::Native(error) | Self::Http { error } => listen_code(error),
             Self::Zeromq(zeromq::StartError::Bind { source, .. }) => match source.kind() {

@@ -100,8 +100,8 @@ impl SampleSource for Status {
 pub(super) struct HttpKeys(pub(super) Arc<Gate>);
 
 impl KeyCheck for HttpKeys {
-    fn check(&self, _peer: SocketAddr, key: &[u8], operation: Operation) -> KeyVerdict {
-        match self.0.api_key(key) {
+    fn check(&self, peer: SocketAddr, key: &[u8], operation: Operation) -> KeyVerdict {
+        match self.0.api_key(key, peer.ip().to_canonical().is_loopback()) {
             Err(_) => KeyVerdict::Unknown,
             Ok(principal) if operation == Operation::Manage && !principal.may_manage_node() => {
                 KeyVerdict::Forbidden

@@ -8,7 +8,8 @@ use swarmmq_protocol::request::Request;
 use swarmmq_protocol::settings::GroupSettings;
 use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply};
 
-use crate::config::{Action, Pattern, PermissionConfig};
+use super::rights::Rights;
+use crate::config::{Action, PermissionConfig};
 
 /// How a peer showed who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,32 +32,45 @@ pub enum Method {
 pub struct Principal {
     name: Arc<str>,
     method: Method,
+    proof: Proof,
     rights: Rights,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Rights {
-    Everything,
-    Grants(Arc<[Grant]>),
+/// What a peer showed, as far as it can be looked up again when users change.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing, or a certificate.
+    None,
+    /// The SHA-256 of an API key.
+    ApiKey([u8; 32]),
+    /// The SHA-256 of the password.
+    Password([u8; 32]),
+    /// A CURVE public key.
+    Curve([u8; 32]),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Grant {
-    destinations: Pattern,
-    actions: Vec<Action>,
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::ApiKey(_) => "ApiKey(redacted)",
+            Self::Password(_) => "Password(redacted)",
+            Self::Curve(_) => "Curve",
+        })
+    }
 }
 
 impl Principal {
     /// Somebody who may do everything.
     #[must_use]
     pub fn unrestricted(name: &str, method: Method) -> Self {
-        Self { name: name.into(), method, rights: Rights::Everything }
+        Self { name: name.into(), method, proof: Proof::None, rights: Rights::Everything }
     }
 
     /// Somebody who may do nothing.
     #[must_use]
     pub fn powerless(name: &str, method: Method) -> Self {
-        Self { name: name.into(), method, rights: Rights::Grants(Arc::default()) }
+        Self { name: name.into(), method, proof: Proof::None, rights: Rights::nothing() }
     }
 
     /// Somebody who may do what the permissions allow and nothing else; everything, if there are none.
@@ -65,15 +79,18 @@ impl Principal {
         if permissions.is_empty() {
             return Self::unrestricted(name, method);
         }
-        let grants = permissions
-            .iter()
-            .filter(|permission| permission.who.as_ref().is_some_and(|who| who.matches(name)))
-            .filter_map(|permission| {
-                let destinations = permission.destinations.clone()?;
-                Some(Grant { destinations, actions: permission.allow.clone() })
-            })
-            .collect();
-        Self { name: name.into(), method, rights: Rights::Grants(grants) }
+        Self { name: name.into(), method, proof: Proof::None, rights: Rights::of(name, permissions) }
+    }
+
+    /// The same, who showed this.
+    #[must_use]
+    pub(super) fn showing(mut self, proof: Proof) -> Self {
+        self.proof = proof;
+        self
+    }
+
+    pub(super) fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// The user's name, for logs.
@@ -91,53 +108,29 @@ impl Principal {
     /// Whether `action` is allowed on `destination`.
     #[must_use]
     pub fn may(&self, action: Action, destination: &DestinationName) -> bool {
-        self.has(destination, |granted| granted == action)
+        self.rights.on_destination(destination.as_str(), Some(action))
     }
 
     /// Whether it may do this with a topic or service of this name.
     #[must_use]
-    pub fn may_in_flight(&self, _verb: Verb, _name: &[u8]) -> bool {
-        match &self.rights {
-            Rights::Everything => true,
-            Rights::Grants(_) => false,
-        }
+    pub fn may_in_flight(&self, verb: Verb, name: &[u8]) -> bool {
+        self.rights.in_flight(verb, name)
     }
 
     /// Whether there is nothing it may do.
     #[must_use]
     pub fn is_powerless(&self) -> bool {
-        match &self.rights {
-            Rights::Everything => false,
-            Rights::Grants(grants) => grants.iter().all(|grant| grant.actions.is_empty()),
-        }
+        self.rights.are_none()
     }
 
     /// Whether everything may be managed, and with it the node.
     #[must_use]
     pub fn may_manage_node(&self) -> bool {
-        match &self.rights {
-            Rights::Everything => true,
-            Rights::Grants(grants) => grants
-                .iter()
-                .any(|grant| grant.destinations.matches_all("") && grant.actions.contains(&Action::Manage)),
-        }
-    }
-
-    fn has(&self, destination: &DestinationName, wanted: impl Fn(Action) -> bool) -> bool {
-        match &self.rights {
-            Rights::Everything => true,
-            Rights::Grants(grants) => grants.iter().any(|grant| {
-                grant.destinations.matches(destination.as_str())
-                    && grant.actions.iter().any(|action| wanted(*action))
-            }),
-        }
+        self.rights.on_all_destinations("", Action::Manage)
     }
 
     fn may_list(&self, prefix: &str) -> bool {
-        match &self.rights {
-            Rights::Everything => true,
-            Rights::Grants(grants) => grants.iter().any(|grant| grant.destinations.matches_all(prefix)),
-        }
+        self.rights.may_list(prefix)
     }
 
     /// Whether the request is allowed.
@@ -156,7 +149,7 @@ impl Principal {
             // It can only end what this very connection was allowed to begin.
             Request::Unsubscribe { .. } => Ok(()),
             Request::DescribeDestination { destination } => {
-                if self.has(destination, |_| true) {
+                if self.rights.on_destination(destination.as_str(), None) {
                     return Ok(());
                 }
                 Err(self.forbidden(format_args!("do nothing with {destination}")))
@@ -199,7 +192,7 @@ impl Principal {
         let action = match action {
             Action::Produce => "produce to",
             Action::Consume => "consume from",
-            Action::Manage => "manage",
+            _ => "manage",
         };
         Err(self.forbidden(format_args!("not {action} {destination}")))
     }
@@ -211,6 +204,7 @@ impl Principal {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::{Pattern, TextPattern};
     use swarmmq_protocol::GroupName;
     use swarmmq_protocol::settings::DestinationSettings;
 
@@ -221,6 +215,7 @@ mod tests {
             who: Some(Pattern::new(who).unwrap()),
             destinations: Some(Pattern::new(destinations).unwrap()),
             allow: allow.to_vec(),
+            ..PermissionConfig::default()
         }
     }
 
@@ -238,6 +233,43 @@ mod tests {
     fn without_any_permission_whoever_is_authenticated_may_do_everything() {
         let ada = Principal::restricted("ada", Method::ApiKey, &[]);
         assert!(ada.may(Action::Manage, &name("a")));
+    }
+
+    #[test]
+    fn what_is_denied_is_denied_whatever_else_is_allowed() {
+        let mut permissions =
+            vec![permission("*", "*", &[Action::Produce, Action::Manage]), permission("ada", "audit*", &[])];
+        permissions[1].deny = vec![Action::Produce];
+        let ada = Principal::restricted("ada", Method::Curve, &permissions);
+        let bob = Principal::restricted("bob", Method::Curve, &permissions);
+        assert!(ada.may(Action::Produce, &name("orders")) && !ada.may(Action::Produce, &name("audit.a")));
+        assert!(ada.may(Action::Manage, &name("audit.a")) && bob.may(Action::Produce, &name("audit.a")));
+    }
+
+    #[test]
+    fn topics_and_services_are_granted_apart_from_destinations() {
+        let destinations = permission("ada", "*", &[Action::Publish, Action::Request]);
+        let topics = PermissionConfig {
+            who: destinations.who.clone(),
+            topics: Some(TextPattern::new("weather.*")),
+            allow: vec![Action::Publish, Action::Subscribe],
+            ..PermissionConfig::default()
+        };
+        let services = PermissionConfig {
+            topics: None,
+            services: Some(TextPattern::new("echo")),
+            allow: vec![Action::Request],
+            ..topics.clone()
+        };
+        let mut denied = topics.clone();
+        (denied.topics, denied.deny) = (Some(TextPattern::new("weather.moon")), vec![Action::Publish]);
+        denied.allow.clear();
+        let ada = Principal::restricted("ada", Method::Curve, &[destinations, topics, services, denied]);
+        let may = |verb, name: &str| ada.may_in_flight(verb, name.as_bytes());
+        assert!(may(Verb::Publish, "weather.sun") && !may(Verb::Publish, "weather.moon"));
+        assert!(may(Verb::Subscribe, "weather.") && may(Verb::Subscribe, "weather.moon"));
+        assert!(!may(Verb::Subscribe, "weather") && !may(Verb::Subscribe, ""), "a prefix shows all below it");
+        assert!(may(Verb::Request, "echo") && !may(Verb::Request, "echo2") && !may(Verb::Serve, "echo"));
     }
 
     #[test]

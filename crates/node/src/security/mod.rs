@@ -7,13 +7,16 @@
 //!
 //! Keys and passwords are never held, logged or compared in the clear: only SHA-256 digests are.
 mod certificate;
+mod curve;
 mod gate;
 mod identity;
 mod refusal;
+mod rights;
 mod tls;
 
 pub use certificate::{CertificateParseError, CertificateSummary};
-pub use gate::Gate;
+pub use curve::{KeyFileError, curve_public_key, new_curve_key, read_curve_secret};
+pub use gate::{Changes, Gate};
 pub use identity::{Method, Principal};
 pub use refusal::{Refusal, Refusals};
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -49,6 +49,14 @@ reasons! {
     Version = "zmtp-version";
     /// Connection: it wants another security mechanism.
     Mechanism = "mechanism";
+    /// Connection: no user has the key, or the name and password, that it shows.
+    Credentials = "credentials";
+    /// Connection: its CURVE handshake is for the key of another server.
+    ServerKey = "server-key";
+    /// Connection: its address has failed to show who it is too often, and has to wait.
+    FailedTooOften = "failed-too-often";
+    /// Connection: it is of a user who is not let in any more.
+    Revoked = "revoked";
     /// Connection: its socket type does not go with the endpoint.
     SocketType = "socket-type";
     /// Connection: its handshake is wrong in another way.
@@ -94,14 +102,17 @@ impl Reason {
     /// How the metrics that all listeners have in common count it, if it ends a handshake.
     fn handshake_failure(self) -> Option<HandshakeFailure> {
         match self {
-            Self::ConnectionsMax | Self::ConnectionsPerAddressMax | Self::HandshakesMax => {
-                Some(HandshakeFailure::Limit)
-            }
+            Self::ConnectionsMax
+            | Self::ConnectionsPerAddressMax
+            | Self::HandshakesMax
+            | Self::FailedTooOften => Some(HandshakeFailure::Limit),
             Self::HandshakeTimeout => Some(HandshakeFailure::Timeout),
             Self::HandshakeTooLarge
             | Self::NotZmtp
             | Self::Version
             | Self::Mechanism
+            | Self::Credentials
+            | Self::ServerKey
             | Self::SocketType
             | Self::Handshake => Some(HandshakeFailure::Protocol),
             _ => None,

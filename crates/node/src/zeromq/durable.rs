@@ -15,6 +15,7 @@ use super::mailbox::{Event, Mailbox};
 use super::options::Limits;
 use super::session::{Outgoing, Service};
 use super::wakeup::Wakeup;
+use super::zmtp::ZmtpError;
 use crate::security::Principal;
 use crate::shards::Tie;
 
@@ -44,6 +45,7 @@ pub(super) struct Durable {
     subscription_ids: HashMap<ReturnPath, u64>,
     events: VecDeque<Event>,
     out: VecDeque<Outgoing>,
+    closing: Option<ZmtpError>,
 }
 
 /// A request that is with the shards.
@@ -84,6 +86,7 @@ impl Durable {
             subscription_ids: HashMap::new(),
             events: VecDeque::new(),
             out: VecDeque::new(),
+            closing: None,
         }
     }
 
@@ -261,6 +264,19 @@ impl Service for Durable {
             let event = self.events.pop_front()?;
             self.handle_event(event);
         }
+    }
+
+    fn handle_rights(&mut self, principal: &Principal) {
+        self.principal = principal.clone();
+        if !self.subscriptions.is_empty() {
+            // They were allowed to somebody with other rights.
+            let text = "its rights have changed: connect and subscribe again";
+            self.closing = Some(ZmtpError::new(Reason::Disconnected, text));
+        }
+    }
+
+    fn poll_close(&mut self) -> Option<ZmtpError> {
+        self.closing.take()
     }
 
     fn handle_written(&mut self, subscription: u64, bytes: usize) {

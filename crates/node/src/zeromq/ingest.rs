@@ -21,6 +21,9 @@ use super::mailbox::{Event, Mailbox};
 use super::options::{Limits, Multipart};
 use super::session::{Outgoing, Service};
 use super::wakeup::Wakeup;
+use super::zmtp::ZmtpError;
+use crate::config::Action;
+use crate::security::Principal;
 use crate::shards::Tie;
 
 /// A put that the shards cannot take now is tried again after this long, then after twice that.
@@ -42,6 +45,7 @@ pub(super) struct Ingest {
     waiting_bytes: usize,
     put: PutState,
     correlation: u64,
+    forbidden: Option<ZmtpError>,
 }
 
 /// The one put.
@@ -71,6 +75,7 @@ impl Ingest {
             waiting_bytes: 0,
             put: PutState::None,
             correlation: 0,
+            forbidden: None,
         }
     }
 
@@ -217,6 +222,18 @@ impl Service for Ingest {
 
     fn poll_transmit(&mut self) -> Option<Outgoing> {
         None
+    }
+
+    /// What was read before stays good; nothing more is read from one who may not produce any more.
+    fn handle_rights(&mut self, principal: &Principal) {
+        if !principal.may(Action::Produce, &self.queue) {
+            let text = format!("{} may not produce to {} any more", principal.name(), self.queue);
+            self.forbidden = Some(ZmtpError::new(Reason::Forbidden, text));
+        }
+    }
+
+    fn poll_close(&mut self) -> Option<ZmtpError> {
+        self.forbidden.take()
     }
 
     fn handle_written(&mut self, _subscription: u64, _bytes: usize) {}

@@ -1,12 +1,11 @@
 //! Binding endpoints and letting peers in.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
@@ -17,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::drops::{Drops, Reason};
+use super::admission::{Admission, Slot};
+use super::drops::Drops;
 use super::hub::{self, Hub};
-use super::options::{Bind, EndpointKind, EndpointOptions, Limits, Security};
+use super::options::{Bind, EndpointKind, EndpointOptions};
 use super::session::{self, SessionOptions};
 use crate::config::Action;
 use crate::security::Gate;
@@ -38,10 +38,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[non_exhaustive]
 pub enum StartError {
     /// It would let other machines in without asking who they are.
-    #[error("endpoint {endpoint} has the mechanism NULL and binds {bind}, which other machines can reach")]
+    #[error(
+        "endpoint {endpoint} has the mechanism {mechanism} and binds {bind}, which other machines can reach"
+    )]
     Exposed {
         /// The endpoint's name.
         endpoint: String,
+        /// The mechanism.
+        mechanism: &'static str,
         /// Where it was to bind.
         bind: Bind,
     },
@@ -122,11 +126,10 @@ pub fn start(
     let bound: Vec<_> = endpoints
         .into_iter()
         .map(|endpoint| {
-            let Security::Null { off_loopback } = endpoint.security;
             let exposed =
                 || [&endpoint.bind].into_iter().chain(&endpoint.backend).find(|bind| !bind.is_local());
-            if !off_loopback && let Some(bind) = exposed().cloned() {
-                return Err(StartError::Exposed { endpoint: endpoint.name, bind });
+            if let (Some(mechanism), Some(bind)) = (endpoint.security.exposed(), exposed().cloned()) {
+                return Err(StartError::Exposed { endpoint: endpoint.name, mechanism, bind });
             }
             check_rights(&endpoint, gate)?;
             let mut listeners = Vec::new();
@@ -151,6 +154,9 @@ pub fn start(
 
 /// Says at the start what otherwise each peer would find out: an ingest endpoint has no answers to say it with.
 fn check_rights(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartError> {
+    if !endpoint.security.null {
+        return Ok(());
+    }
     let peers = gate.unidentified(endpoint.bind.is_local());
     match &endpoint.kind {
         EndpointKind::Ingest { queue, .. } if !peers.may(Action::Produce, queue) => {
@@ -306,86 +312,4 @@ async fn held(_slot: Slot, session: impl Future<Output = ()>) {
 async fn pause(options: &SessionOptions, error: &io::Error) {
     warn!(endpoint = options.endpoint.name, %error, "a connection could not be accepted");
     tokio::time::sleep(ACCEPT_PAUSE).await;
-}
-
-/// How many are there.
-#[derive(Default)]
-struct Admission {
-    counts: Mutex<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    connections: usize,
-    handshakes: usize,
-    per_address: HashMap<IpAddr, usize>,
-}
-
-impl Admission {
-    /// Lets a connection in, or counts why not.
-    fn admit(
-        admission: &Arc<Self>,
-        address: Option<IpAddr>,
-        options: &SessionOptions,
-    ) -> Option<(Slot, HandshakeSlot)> {
-        let refused = admission.count(address, &options.endpoint.limits).err();
-        if let Some(reason) = refused {
-            options.drops.count(reason);
-            return None;
-        }
-        options.drops.listener().opened();
-        let slot = Slot { admission: admission.clone(), address, drops: options.drops.clone() };
-        Some((slot, HandshakeSlot(admission.clone())))
-    }
-
-    fn count(&self, address: Option<IpAddr>, limits: &Limits) -> Result<(), Reason> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.connections >= limits.connections_max {
-            return Err(Reason::ConnectionsMax);
-        }
-        if counts.handshakes >= limits.handshakes_max {
-            return Err(Reason::HandshakesMax);
-        }
-        if let Some(address) = address {
-            let of_address = counts.per_address.entry(address).or_default();
-            if *of_address >= limits.connections_per_address_max {
-                return Err(Reason::ConnectionsPerAddressMax);
-            }
-            *of_address += 1;
-        }
-        counts.connections += 1;
-        counts.handshakes += 1;
-        Ok(())
-    }
-}
-
-/// A connection's place.
-struct Slot {
-    admission: Arc<Admission>,
-    address: Option<IpAddr>,
-    drops: Drops,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.drops.listener().closed();
-        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.connections -= 1;
-        let Some(address) = self.address else { return };
-        if let Some(of_address) = counts.per_address.get_mut(&address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                counts.per_address.remove(&address);
-            }
-        }
-    }
-}
-
-/// A connection's place among those that have not finished their handshake.
-struct HandshakeSlot(Arc<Admission>);
-
-impl Drop for HandshakeSlot {
-    fn drop(&mut self) {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner).handshakes -= 1;
-    }
 }

@@ -19,11 +19,13 @@
 //! - [`options`]: what an endpoint is told; [`listener`]: [`start`] and who is let in.
 //! - `session`: the one task of a peer. Bytes in, whole read batches handed over, all answers that are
 //!   there in one write.
+//! - `mechanisms`: NULL, PLAIN and CURVE, and who a peer shows to be.
 //! - [`zmtp`]: the wire protocol as a state machine without I/O, behind a trait of ours.
 //! - `durable`, `ingest`: the two kinds of endpoint, as state machines without I/O.
 //! - `hub`: the endpoints whose peers talk to each other: an exchange of the crate `swarmmq-broker`, which the
 //!   sessions call themselves, and a queue for each peer.
 //! - [`drops`]: what was refused or dropped, by endpoint and reason, counted in one place.
+mod admission;
 mod chunks;
 pub mod drops;
 mod durable;
@@ -33,6 +35,7 @@ mod hub;
 mod ingest;
 pub mod listener;
 mod mailbox;
+mod mechanisms;
 mod omq;
 pub mod options;
 mod session;

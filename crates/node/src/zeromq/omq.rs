@@ -14,13 +14,13 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use omq_proto::proto::command::Command;
 use omq_proto::proto::greeting::GREETING_LEN;
-use omq_proto::proto::{Connection, ConnectionConfig, Event, Greeting, MechanismName, Role};
-use omq_proto::{Error, MechanismSetup, Message, SocketType};
+use omq_proto::proto::{Connection, ConnectionConfig, Event, MechanismName, Role};
+use omq_proto::{Error, Message, SocketType};
 use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
 
 use super::chunks::Chunks;
 use super::drops::Reason;
-use super::options::Security;
+use super::mechanisms::Mechanisms;
 use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
 
 /// What the connection counts for each frame on top of its bytes.
@@ -35,7 +35,9 @@ const PING_TTL: u16 = 0;
 /// See the module.
 pub(super) struct OmqConnection {
     socket_type: SocketType,
-    mechanism: MechanismSetup,
+    mechanisms: Mechanisms,
+    /// The one that the peer wants, once its greeting is here.
+    wanted: Option<MechanismName>,
     size_max: usize,
     connection: Option<Box<Connection>>,
     /// What was read of a greeting or handshake command that is not all there.
@@ -56,18 +58,12 @@ impl OmqConnection {
     /// The node's end of a connection whose messages have at most so many bytes and frames.
     pub(super) fn new(
         kind: SocketKind,
-        security: Security,
+        mechanisms: Mechanisms,
         message_bytes_max: usize,
         frames_max: usize,
     ) -> Self {
-        let mechanism = match security {
-            Security::Null { .. } => MechanismSetup::Null,
-        };
-        let mut greeting = BytesMut::with_capacity(GREETING_LEN);
-        Greeting::current(mechanism.wire_name(), mechanism.wire_name() != MechanismName::NULL)
-            .encode(&mut greeting);
         let mut out = Chunks::default();
-        out.push(&greeting.freeze());
+        out.push(&mechanisms.first_part());
         let slots = frames_max.saturating_add(1) * FRAME_SLOT_BYTES;
         Self {
             socket_type: match kind {
@@ -78,7 +74,8 @@ impl OmqConnection {
                 SocketKind::XPub => SocketType::XPub,
                 SocketKind::Push => SocketType::Push,
             },
-            mechanism,
+            mechanisms,
+            wanted: None,
             size_max: message_bytes_max.saturating_add(SLACK_BYTES).saturating_add(slots),
             connection: None,
             staged: BytesMut::new(),
@@ -110,8 +107,12 @@ impl OmqConnection {
     fn handshake_item(&mut self) -> Result<Option<usize>, ZmtpError> {
         let mut staged = &self.staged[..];
         if self.connection.is_none() {
-            return check_greeting(staged, self.mechanism.wire_name())
-                .map(|whole| if whole { Some(GREETING_LEN) } else { None });
+            let wanted = check_greeting(staged, &self.mechanisms.offered())?;
+            if let Some(wanted) = wanted {
+                self.wanted = Some(wanted);
+                self.out.push(&self.mechanisms.second_part(wanted));
+            }
+            return Ok(wanted.map(|_| GREETING_LEN));
         }
         let Ok(flags) = staged.try_get_u8() else { return Ok(None) };
         let length = match flags & 2 {
@@ -133,9 +134,10 @@ impl OmqConnection {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => {
+                let setup = self.wanted.and_then(|wanted| self.mechanisms.setup(wanted));
                 let config = ConnectionConfig::new(Role::Server, self.socket_type)
                     .max_message_size(self.size_max)
-                    .mechanism(self.mechanism.clone());
+                    .mechanism(setup.unwrap_or_default());
                 let mut connection = Connection::new(config);
                 connection.set_input_budget(true);
                 // Ours was sent when the peer connected.
@@ -157,6 +159,7 @@ impl OmqConnection {
                 socket_type: peer_properties.socket_type.map_or("", SocketType::as_str),
                 routing_id: peer_properties.identity.clone().unwrap_or_default(),
                 knows_ping: peer_minor >= 1,
+                principal: self.mechanisms.principal(),
             });
         }
         if connection.has_pending_transmit() {
@@ -171,6 +174,15 @@ impl OmqConnection {
         let reason = match error {
             Error::MessageTooLarge { .. } => Reason::Oversized,
             _ if self.peer.is_some() => Reason::Protocol,
+            _ if self.mechanisms.is_refused() => {
+                return ZmtpError::new(Reason::Credentials, "no user of this node has what it shows");
+            }
+            Error::HandshakeFailed(text) if text.contains("HELLO signature invalid") => {
+                return ZmtpError::new(
+                    Reason::ServerKey,
+                    "its CURVE handshake is for another server's key: compare its server key with this node's public key",
+                );
+            }
             Error::HandshakeFailed(text) if text.starts_with("incompatible socket types") => {
                 Reason::SocketType
             }
@@ -232,27 +244,28 @@ fn handshake_too_large(bytes: usize) -> ZmtpError {
     )
 }
 
-/// Whether the greeting is all there. What is wrong is told as soon as it can be seen, so that a browser
+/// The mechanism that a greeting names, if it is all there. What is wrong is told as soon as it can be seen, so that a browser
 /// is not kept waiting for the rest of a greeting it will never send.
-fn check_greeting(bytes: &[u8], mechanism: MechanismName) -> Result<bool, ZmtpError> {
+fn check_greeting(bytes: &[u8], offered: &[MechanismName]) -> Result<Option<MechanismName>, ZmtpError> {
     if bytes.first().is_some_and(|first| *first != 0xFF) || bytes.get(9).is_some_and(|tenth| tenth & 1 == 0) {
         return Err(ZmtpError::new(Reason::NotZmtp, "it does not begin with the signature of ZMTP"));
     }
     if let Some(major) = bytes.get(10).filter(|major| **major < 3) {
         return Err(ZmtpError::new(Reason::Version, format!("it speaks version {major} of ZMTP, not 3")));
     }
-    let Some(greeting) = bytes.get(..GREETING_LEN) else { return Ok(false) };
-    match greeting.get(12..32) {
-        Some(wanted) if wanted == mechanism.as_padded() => Ok(true),
-        wanted => Err(ZmtpError::new(
-            Reason::Mechanism,
-            format!(
-                "it wants the mechanism {}, the endpoint has {}",
-                wanted.unwrap_or_default().escape_ascii().to_string().trim_end_matches("\\x00"),
-                mechanism.as_bytes().escape_ascii(),
-            ),
-        )),
+    let Some(wanted) = bytes.get(..GREETING_LEN).and_then(|greeting| greeting.get(12..32)) else {
+        return Ok(None);
+    };
+    if let Some(found) = offered.iter().find(|mechanism| mechanism.as_padded() == wanted) {
+        return Ok(Some(*found));
     }
+    let offered: Vec<String> = offered.iter().map(|one| one.as_bytes().escape_ascii().to_string()).collect();
+    let wanted = wanted.escape_ascii().to_string();
+    let (wanted, offered) = (wanted.trim_end_matches("\\x00"), offered.join(" and "));
+    Err(ZmtpError::new(
+        Reason::Mechanism,
+        format!("it wants the mechanism {wanted}, the endpoint has {offered}"),
+    ))
 }
 
 impl Zmtp for OmqConnection {
@@ -316,12 +329,15 @@ impl Zmtp for OmqConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn connection() -> OmqConnection {
-        OmqConnection::new(SocketKind::Router, Security::default(), 2000, 512)
+        let mechanisms = Mechanisms::new(Arc::default(), Arc::new(|_| None));
+        OmqConnection::new(SocketKind::Router, mechanisms, 2000, 512)
     }
 
     fn handshake() -> Vec<u8> {

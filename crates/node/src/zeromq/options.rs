@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use swarmmq_broker::exchange::Side;
@@ -11,6 +12,7 @@ use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use swarmmq_protocol::zeromq::{durable, ingest};
 
 use super::zmtp::SocketKind;
+use crate::config::CurveSecretKey;
 
 /// A ZeroMQ endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub struct EndpointOptions {
     /// Where workers connect, of a kind that has two addresses.
     pub backend: Option<Bind>,
     /// How peers show who they are. Default: they do not, and only on loopback.
-    pub security: Security,
+    pub security: Arc<Security>,
     /// What bounds it.
     pub limits: Limits,
 }
@@ -33,7 +35,7 @@ impl EndpointOptions {
     /// An endpoint with the default limits, open to this machine only.
     #[must_use]
     pub fn new(name: impl Into<String>, kind: EndpointKind, bind: Bind) -> Self {
-        let (security, limits) = (Security::default(), Limits::default());
+        let (security, limits) = (Arc::default(), Limits::default());
         Self { name: name.into(), kind, bind, backend: None, security, limits }
     }
 
@@ -54,7 +56,7 @@ impl EndpointOptions {
     /// Sets how peers show who they are.
     #[must_use]
     pub fn security(mut self, security: Security) -> Self {
-        self.security = security;
+        self.security = Arc::new(security);
         self
     }
 }
@@ -148,20 +150,35 @@ impl fmt::Display for Bind {
     }
 }
 
-/// How peers show who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Security {
-    /// They do not: the mechanism NULL.
-    Null {
-        /// Whether that is allowed where other machines can connect. Default: it is not.
-        off_loopback: bool,
-    },
+/// How peers of an endpoint may show who they are. Each chooses one of those that are on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// The mechanism NULL: they do not.
+    pub null: bool,
+    /// The mechanism PLAIN: by name and password, readable on the wire.
+    pub plain: bool,
+    /// The mechanism CURVE, with this secret key of the server: by a key pair, and everything is encrypted.
+    pub curve: Option<CurveSecretKey>,
+    /// Whether NULL is allowed where other machines can connect. Default: it is not.
+    pub null_off_loopback: bool,
+    /// Whether PLAIN is allowed where other machines can connect. Default: it is not.
+    pub plain_off_loopback: bool,
 }
 
 impl Default for Security {
     fn default() -> Self {
-        Self::Null { off_loopback: false }
+        Self { null: true, plain: false, curve: None, null_off_loopback: false, plain_off_loopback: false }
+    }
+}
+
+impl Security {
+    /// The mechanism, if any, that may not be spoken where other machines can connect.
+    #[must_use]
+    pub fn exposed(&self) -> Option<&'static str> {
+        if self.null && !self.null_off_loopback {
+            return Some("NULL");
+        }
+        (self.plain && !self.plain_off_loopback).then_some("PLAIN")
     }
 }
 

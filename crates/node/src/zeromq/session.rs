@@ -22,18 +22,20 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::admission::HandshakeSlot;
 use super::drops::{Drops, Reason};
 use super::durable::Durable;
 use super::hub::{Hub, Member};
 use super::ingest::Ingest;
 use super::mailbox::Mailbox;
+use super::mechanisms::Mechanisms;
 use super::omq::OmqConnection;
 use super::options::{EndpointKind, EndpointOptions, Limits};
 use super::wakeup::Wakeup;
 use super::wire::{Moved, Wire};
-use super::zmtp::{PeerProperties, ZmtpError};
+use super::zmtp::{Authenticate, PeerProperties, Shown, ZmtpError};
 use crate::config::Action;
-use crate::security::{Gate, Principal};
+use crate::security::{Changes, Gate, Principal};
 use crate::shards::Shards;
 
 /// A message to the peer.
@@ -55,6 +57,8 @@ pub(super) trait Service: Send {
     fn handle_round(&mut self, now: Instant);
     /// The next message to the peer.
     fn poll_transmit(&mut self) -> Option<Outgoing>;
+    /// The peer may do something else than before.
+    fn handle_rights(&mut self, principal: &Principal);
     /// A delivery has been written.
     fn handle_written(&mut self, subscription: u64, bytes: usize);
     /// When [`Service::handle_round`] wants to be called at the latest.
@@ -84,17 +88,21 @@ pub(super) struct SessionOptions {
 }
 
 /// Serves a peer until it goes: one of this machine, if it has no address. `admitted` is held during the handshake only.
-pub(super) async fn run<S, A>(stream: S, from: Option<SocketAddr>, options: SessionOptions, admitted: A)
-where
+pub(super) async fn run<S>(
+    stream: S,
+    from: Option<SocketAddr>,
+    options: SessionOptions,
+    admitted: HandshakeSlot,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let address = from.map_or_else(|| "ipc".to_owned(), |from| from.to_string());
-    // The mechanism NULL has no way to say who one is.
-    let principal = options.gate.unidentified(from.is_none_or(|from| from.ip().to_canonical().is_loopback()));
+    let is_local = from.is_none_or(|from| from.ip().to_canonical().is_loopback());
     let limits = &options.endpoint.limits;
     let kind = options.endpoint.kind.socket(options.side);
     let frames_max = options.endpoint.kind.frames_max(limits);
-    let zmtp = OmqConnection::new(kind, options.endpoint.security, limits.message_bytes_max, frames_max);
+    let mechanisms = Mechanisms::new(options.endpoint.security.clone(), authenticate(&options, from));
+    let zmtp = OmqConnection::new(kind, mechanisms, limits.message_bytes_max, frames_max);
     let mut wire = Wire::new(stream, Box::new(zmtp), options.drops.clone());
     let greeted = tokio::select! {
         greeted = timeout(limits.handshake_timeout, wire.handshake()) => greeted,
@@ -103,6 +111,10 @@ where
     let peer = match greeted {
         Ok(Ok(peer)) => peer,
         Ok(Err(None)) => return,
+        Ok(Err(Some(error))) if matches!(error.reason, Reason::Credentials | Reason::ServerKey) => {
+            admitted.failed();
+            return refuse(wire, &options, &address, &error).await;
+        }
         Ok(Err(Some(error))) => return refuse(wire, &options, &address, &error).await,
         Err(_) => {
             let error = ZmtpError::new(Reason::HandshakeTimeout, "its handshake took too long");
@@ -110,6 +122,9 @@ where
         }
     };
     drop(admitted);
+    let changes = options.gate.changes();
+    // The mechanism NULL has no way to say who one is.
+    let principal = peer.principal.clone().unwrap_or_else(|| options.gate.unidentified(is_local));
     if !options.endpoint.kind.peers(options.side).contains(&peer.socket_type) {
         let goes = options.endpoint.kind.peers(options.side).join(" and ");
         let text = format!("{} does not go with this endpoint, {goes} do", peer.socket_type);
@@ -126,10 +141,32 @@ where
     }
     debug!(
         endpoint = options.endpoint.name, address, socket_type = peer.socket_type,
-        routing_id = %peer.routing_id.escape_ascii(), "a ZeroMQ peer is connected"
+        user = principal.name(), routing_id = %peer.routing_id.escape_ascii(), "a ZeroMQ peer is connected"
     );
-    let service = service(&options, &peer, principal);
-    Session::new(wire, service, peer, &options, &address).serve().await;
+    let service = service(&options, &peer, principal.clone());
+    let guard = Guard { principal, is_local, changes };
+    Session::new(wire, service, peer, guard, &options, &address).serve().await;
+}
+
+/// Who a peer is by what it shows. A refusal is counted where all refused authentications are.
+fn authenticate(options: &SessionOptions, from: Option<SocketAddr>) -> Authenticate {
+    let gate = options.gate.clone();
+    let is_local = from.is_none_or(|from| from.ip().to_canonical().is_loopback());
+    Arc::new(move |shown| {
+        let found = match shown {
+            Shown::Password(name, password) => gate.password(name, password, is_local),
+            Shown::CurveKey(key) => gate.curve_key(key, is_local),
+        };
+        let peer = from.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        found.inspect_err(|refusal| gate.refusals().record(peer, "zeromq", refusal)).ok()
+    })
+}
+
+/// Who the peer is, as long as that stays so.
+struct Guard {
+    principal: Principal,
+    is_local: bool,
+    changes: Changes,
 }
 
 /// What serves a peer.
@@ -163,7 +200,13 @@ fn note(options: &SessionOptions, address: &str, error: &ZmtpError) {
     // Somebody has configured something wrongly and wants to find out what.
     let matters = matches!(
         error.reason,
-        Reason::SocketType | Reason::Mechanism | Reason::Oversized | Reason::Forbidden
+        Reason::SocketType
+            | Reason::Mechanism
+            | Reason::Credentials
+            | Reason::ServerKey
+            | Reason::Revoked
+            | Reason::Oversized
+            | Reason::Forbidden
     );
     let reason = error.reason.as_str();
     match matters.then(|| options.drops.admits_line()).flatten() {
@@ -178,6 +221,7 @@ struct Session<'a, S> {
     service: Box<dyn Service>,
     peer: PeerProperties,
     limits: &'a Limits,
+    guard: Guard,
     options: &'a SessionOptions,
     address: &'a str,
     /// Deliveries on their way: at how many written bytes, which subscription, how many bytes of it.
@@ -196,6 +240,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         wire: Wire<S>,
         service: Box<dyn Service>,
         peer: PeerProperties,
+        guard: Guard,
         options: &'a SessionOptions,
         address: &'a str,
     ) -> Self {
@@ -204,6 +249,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             service,
             peer,
             limits: &options.endpoint.limits,
+            guard,
             options,
             address,
             deliveries: VecDeque::new(),
@@ -244,6 +290,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 biased;
                 moved = self.wire.move_bytes(read), if read || writing => self.handle_moved(moved),
                 () = wakeup.woken() => {}
+                () = self.guard.changes.changed() => self.renew(),
                 () = stop.cancelled(), if reading => self.stop_reading(),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
@@ -288,6 +335,23 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             let end = self.wire.send(&outgoing.frames);
             if let Some((subscription, bytes)) = outgoing.delivered {
                 self.deliveries.push_back((end, subscription, bytes));
+            }
+        }
+    }
+
+    /// Users, keys or permissions have changed: the peer has its new rights, or is cut off.
+    fn renew(&mut self) {
+        match self.options.gate.renew(&self.guard.principal, self.guard.is_local) {
+            Some(principal) if principal == self.guard.principal => {}
+            Some(principal) => {
+                self.service.handle_rights(&principal);
+                self.guard.principal = principal;
+            }
+            None => {
+                let text = format!("{} is not let in any more", self.guard.principal.name());
+                self.refuse(&ZmtpError::new(Reason::Revoked, text));
+                // What was read is not to be done any more either.
+                self.end = Some(Instant::now());
             }
         }
     }

@@ -5,12 +5,14 @@
 //! authenticated and decrypted. The one implementation is on the crate `omq-proto`.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::chunks;
 use super::drops::Reason;
+use crate::security::Principal;
 
 /// Slices in one [`Zmtp::transmit`].
 pub const SLICES_MAX: usize = chunks::SLICES_MAX;
@@ -41,7 +43,21 @@ pub struct PeerProperties {
     pub routing_id: Bytes,
     /// Whether it speaks ZMTP 3.1, which has PING.
     pub knows_ping: bool,
+    /// Who it has shown to be, by PLAIN or CURVE.
+    pub principal: Option<Principal>,
 }
+
+/// What a peer shows in its handshake.
+#[derive(Debug, Clone, Copy)]
+pub enum Shown<'a> {
+    /// A name and a password, by PLAIN.
+    Password(&'a [u8], &'a [u8]),
+    /// A public key, by CURVE, that it has the secret of.
+    CurveKey(&'a [u8; 32]),
+}
+
+/// Says who a peer is by what it shows, or refuses it.
+pub type Authenticate = Arc<dyn Fn(Shown<'_>) -> Option<Principal> + Send + Sync>;
 
 /// Why a connection cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -22,7 +22,7 @@ async fn other_machines_are_let_in_without_a_name_only_where_that_is_allowed() {
     let anywhere = Bind::Tcp(SocketAddr::from(([0, 0, 0, 0], 0)));
     let options = EndpointOptions::new("open", EndpointKind::Durable, anywhere);
     assert!(matches!(start_one(options.clone()), Err(StartError::Exposed { .. })));
-    start_one(options.security(Security::Null { off_loopback: true })).unwrap();
+    start_one(options.security(Security { null_off_loopback: true, ..Security::default() })).unwrap();
 }
 
 #[tokio::test]

@@ -113,6 +113,13 @@ impl Hub {
         })
     }
 
+    /// A peer may do something else than before.
+    pub(super) fn set_rights(&self, peer: PeerId, principal: Principal) {
+        if let Some(peer) = self.lock().peers.peers.get_mut(&peer) {
+            peer.principal = principal;
+        }
+    }
+
     pub(super) fn detach(&self, peer: PeerId) {
         self.turn(|turn| {
             turn.state.peers.peers.remove(&peer);

@@ -88,6 +88,10 @@ impl Service for Member {
         Some(Outgoing { frames, delivered: None })
     }
 
+    fn handle_rights(&mut self, principal: &Principal) {
+        self.hub.set_rights(self.id, principal.clone());
+    }
+
     fn handle_written(&mut self, _subscription: u64, _bytes: usize) {}
 
     fn poll_timeout(&self) -> Option<Instant> {
