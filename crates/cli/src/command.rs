@@ -13,6 +13,7 @@ use crate::verb::consume::Consume;
 use crate::verb::group::Group;
 use crate::verb::health::Health;
 use crate::verb::journal::Journal;
+use crate::verb::key::Key;
 use crate::verb::node::NodeVerb;
 use crate::verb::produce::Produce;
 use crate::verb::queue::Queue;
@@ -62,6 +63,7 @@ pub(crate) enum Verb {
     Bench(Box<Bench>),
     Health(Health),
     Journal(Journal),
+    Key(Key),
     Completions(Completions),
 }
 
@@ -78,6 +80,7 @@ impl Verb {
             Self::Bench(verb) => serve(|signals| verb.run(console, signals)),
             Self::Health(verb) => verb.run(console),
             Self::Journal(verb) => verb.run(console),
+            Self::Key(verb) => verb.run(console),
             Self::Completions(verb) => verb.run(),
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod consume;
 pub(crate) mod group;
 pub(crate) mod health;
 pub(crate) mod journal;
+pub(crate) mod key;
 pub(crate) mod node;
 pub(crate) mod produce;
 pub(crate) mod queue;

@@ -278,7 +278,10 @@ fn off_loopback_nothing_listens_without_tls_and_authentication() {
         "{far}security: {{ALLOW_PLAINTEXT: true, api_keys: [{{name: a, sha256: \"{}\"}}]}}",
         "ab".repeat(32)
     );
-    let config = parse(&key).unwrap();
+    let error = parse(&key).unwrap_err().to_string();
+    assert!(error.contains("security.permissions: 0.0.0.0:9001 is reached from other machines"), "{error}");
+    let rules = "permissions: [{who: a, destinations: '*', allow: [produce]}], api_keys";
+    let config = parse(&key.replace("api_keys", rules)).unwrap();
     assert!(config.security.requires_authentication(true) && config.security.requires_authentication(false));
     assert!(parse(&format!("{far}security: {{ALLOW_PLAINTEXT: true, ALLOW_UNAUTHENTICATED: true}}")).is_ok());
     let endpoint = "zeromq: {endpoints: [{name: x, kind: durable, bind: \"tcp://*:5551\"}]}";

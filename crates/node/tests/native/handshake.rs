@@ -95,7 +95,8 @@ async fn a_peer_that_does_not_take_its_goodbye_is_closed_in_time() {
 
 #[tokio::test]
 async fn only_who_has_a_key_is_welcome_where_keys_are_configured() {
-    let node = Node::configured(&format!("security: {{ {KEYS} }}"));
+    let all = "permissions: [{ who: '*', destinations: '*', allow: [produce] }]";
+    let node = Node::configured(&format!("security: {{ {KEYS}, {all} }}"));
     for peer in ["127.0.0.1:1", "10.0.0.1:1"] {
         let mut client = Client::new(node.connect_from(peer, 1 << 12));
         client.send(0, hello_with("key")).await;

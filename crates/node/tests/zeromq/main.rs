@@ -2,11 +2,13 @@
 //! written by hand from RFC 37.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod curve;
 mod durable;
 mod endpoint;
 mod hostile;
 mod ingest;
 mod model;
+mod plain;
 mod raw;
 mod request_reply;
 mod rights;
