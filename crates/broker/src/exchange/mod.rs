@@ -10,6 +10,7 @@
 //! I/O. An exchange is one endpoint's state. The node calls it from the sessions of the peers, one call at a time, and
 //! gives it the time, so that tests play any history against it with a model in place of the peers.
 
+pub mod pub_sub;
 mod request_reply;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use pub_sub::{PubSub, PubSubLimits};
 pub use request_reply::RequestReply;
 
 /// The frames of one ZeroMQ message.
