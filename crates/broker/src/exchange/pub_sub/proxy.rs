@@ -201,7 +201,7 @@ impl PubSub {
                     peers.send(peer, value.frames.clone());
                     None
                 }
-                Some(_) => return,
+                Some(_) => return peers.await_room(peer),
             };
             if let Some(reason) = missed {
                 peers.dropped(peer, reason);

@@ -77,7 +77,7 @@ impl Publisher {
     fn tell(&mut self, peer: PeerId, wanted: &BTreeSet<Bytes>, peers: &mut dyn Peers) {
         while let Some(prefix) = self.untold.first() {
             if !peers.room(peer).fits(prefix.len() + 1) {
-                return;
+                return peers.await_room(peer);
             }
             let mut frame = BytesMut::with_capacity(prefix.len() + 1);
             frame.put_u8(if wanted.contains(prefix) { SUBSCRIBE } else { CANCEL });

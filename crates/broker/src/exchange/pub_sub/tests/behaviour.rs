@@ -173,6 +173,24 @@ fn values_that_do_not_fit_come_later_and_updates_wait_behind_them() {
 }
 
 #[test]
+fn a_value_that_is_larger_than_the_room_there_is_waits_for_more() {
+    let limits = PubSubLimits { last_values: true, ..PubSubLimits::default() };
+    let mut world = World::new(limits, usize::MAX);
+    world.peers.room_bytes = 100;
+    let (publisher, subscriber) = (world.publisher(), world.subscriber());
+    for (topic, bytes) in [("a", 40), ("b", 70), ("c", 200), ("d", 10)] {
+        world.publish(publisher, topic, "x".repeat(bytes));
+    }
+    world.subscribe(subscriber, "");
+    let mut got = Vec::new();
+    for _ in 0..4 {
+        got.push(world.drain(subscriber, usize::MAX).len());
+    }
+    assert_eq!(got, [1, 1, 1, 1]);
+    assert!(world.peers.dropped.is_empty());
+}
+
+#[test]
 fn what_was_cancelled_is_owed_no_more() {
     let limits = PubSubLimits { last_values: true, ..PubSubLimits::default() };
     let mut world = World::new(limits, 1);
@@ -330,7 +348,7 @@ fn a_publisher_with_a_short_queue_hears_of_a_hundred_thousand_subscriptions() {
     }
     let publisher = world.publisher();
     world.cancel(subscriber, "99999");
-    let told: std::collections::BTreeSet<_> = world.drain_all(publisher).into_iter().collect();
+    let told: BTreeSet<_> = world.drain_all(publisher).into_iter().collect();
     assert_eq!(told.len(), TOPICS - 1);
     assert!(told.iter().all(|frames| frames[0].first() == Some(&1)));
 }

@@ -1,7 +1,5 @@
 //! Any history of subscriptions, publications and full queues against what a subscriber would say of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use proptest::prelude::*;
 
 use super::*;

@@ -31,7 +31,7 @@ proptest! {
         let mut now_ms = 0;
         let cost = |frames: &[Bytes]| {
             let bytes: usize = frames.iter().map(Bytes::len).sum();
-            VALUE_BYTES + frames[0].len() + bytes + frames.len() * size_of::<Bytes>()
+            VALUE_BYTES + frames[0].len() + bytes + size_of_val(frames)
         };
         for (nth, (topic, bytes, passes_ms)) in steps.into_iter().enumerate() {
             now_ms += passes_ms;

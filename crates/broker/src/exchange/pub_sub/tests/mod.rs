@@ -5,7 +5,8 @@ mod history;
 mod last_values;
 mod trie;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +20,10 @@ struct Model {
     queues: BTreeMap<PeerId, VecDeque<Frames>>,
     /// Messages that fit in each queue.
     room: usize,
+    /// Bytes that fit in each queue; one message fits in an empty one.
+    room_bytes: usize,
+    /// Peers that are to be told when there is room.
+    awaited: RefCell<BTreeSet<PeerId>>,
     /// All that was sent.
     log: Vec<(PeerId, Frames)>,
     dropped: Vec<(PeerId, Drop)>,
@@ -37,8 +42,18 @@ impl Peers for Model {
     }
 
     fn room(&self, peer: PeerId) -> Room {
-        let messages = self.queues.get(&peer).map_or(0, |queue| self.room - queue.len());
-        Room { messages, bytes: if messages > 0 { usize::MAX } else { 0 } }
+        let Some(queue) = self.queues.get(&peer) else { return Room { messages: 0, bytes: 0 } };
+        let used: usize = queue.iter().flatten().map(Bytes::len).sum();
+        let bytes = if queue.is_empty() { usize::MAX } else { self.room_bytes.saturating_sub(used) };
+        let room = Room { messages: self.room - queue.len(), bytes };
+        if room.is_full() {
+            self.awaited.borrow_mut().insert(peer);
+        }
+        room
+    }
+
+    fn await_room(&mut self, peer: PeerId) {
+        self.awaited.borrow_mut().insert(peer);
     }
 
     fn may(&self, _peer: PeerId, _verb: Verb, name: &[u8]) -> bool {
@@ -64,7 +79,12 @@ struct World {
 
 impl World {
     fn new(limits: PubSubLimits, room: usize) -> Self {
-        Self { proxy: PubSub::new(limits), peers: Model { room, ..Model::default() }, next: 1, now_ms: 1_000 }
+        Self {
+            proxy: PubSub::new(limits),
+            peers: Model { room, room_bytes: usize::MAX, ..Model::default() },
+            next: 1,
+            now_ms: 1_000,
+        }
     }
 
     fn plain() -> Self {
@@ -120,11 +140,13 @@ impl World {
         self.peers.queues.get_mut(&peer).map(|queue| queue.drain(..).collect()).unwrap_or_default()
     }
 
-    /// A peer takes so many messages, and the endpoint hears that there is room.
+    /// A peer takes so many messages, and the endpoint hears that there is room if it asked to.
     fn drain(&mut self, peer: PeerId, count: usize) -> Vec<Frames> {
         let Some(queue) = self.peers.queues.get_mut(&peer) else { return Vec::new() };
         let taken: Vec<_> = queue.drain(..count.min(queue.len())).collect();
-        self.proxy.drained(self.now_ms, peer, &mut self.peers);
+        if self.peers.awaited.borrow_mut().remove(&peer) {
+            self.proxy.drained(self.now_ms, peer, &mut self.peers);
+        }
         taken
     }
 
