@@ -77,13 +77,6 @@ impl PubSub {
         if !matched.is_empty() {
             peers.send_all(&matched, frames);
         }
-        if self.behind > 0 && kept.is_some() {
-            // Those who were owed nothing but this have room perhaps.
-            self.trie.matching(&topic, &mut matched);
-            for peer in &matched {
-                self.catch_up(now_ms, *peer, peers);
-            }
-        }
         matched.clear();
         self.matched = matched;
     }

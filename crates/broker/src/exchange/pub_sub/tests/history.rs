@@ -12,6 +12,7 @@ enum Step {
     Cancel(usize, &'static str),
     Publish(&'static str),
     Take(usize, usize),
+    TakeUntold(usize),
 }
 
 const TOPICS: [&str; 8] = ["", "a", "ab", "abc", "b", "ba", "bb", "c"];
@@ -25,6 +26,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..6_usize, topic()).prop_map(|(peer, prefix)| Step::Cancel(peer, prefix)),
         6 => topic().prop_map(Step::Publish),
         4 => (0..6_usize, 1..4_usize).prop_map(|(peer, count)| Step::Take(peer, count)),
+        1 => (0..6_usize).prop_map(Step::TakeUntold),
     ]
 }
 
@@ -137,6 +139,10 @@ impl History {
                 let Some(peer) = subscriber(nth) else { return };
                 self.subscribers.get_mut(&peer).unwrap().cancel(prefix);
                 self.world.cancel(peer, prefix);
+            }
+            Step::TakeUntold(nth) => {
+                let Some(peer) = subscriber(nth) else { return };
+                self.world.take(peer);
             }
             Step::Publish(topic) => return self.publish(topic),
             Step::Take(nth, count) => {

@@ -135,7 +135,7 @@ impl World {
         self.say(subscriber, &[&[&[0], prefix.as_ref()].concat()]);
     }
 
-    /// What waits for a peer, which takes it without more room being made known.
+    /// What waits for a peer, which takes it; that there is room is not made known yet.
     fn take(&mut self, peer: PeerId) -> Vec<Frames> {
         self.peers.queues.get_mut(&peer).map(|queue| queue.drain(..).collect()).unwrap_or_default()
     }
@@ -154,8 +154,9 @@ impl World {
     fn drain_all(&mut self, peer: PeerId) -> Vec<Frames> {
         let mut taken = Vec::new();
         loop {
+            let was_told = self.peers.awaited.borrow().contains(&peer);
             let more = self.drain(peer, usize::MAX);
-            if more.is_empty() {
+            if more.is_empty() && !was_told {
                 return taken;
             }
             taken.extend(more);
