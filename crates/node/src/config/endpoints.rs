@@ -53,10 +53,15 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
             at("queue"),
             "a durable endpoint has no queue: each request names its destination (remove it, or use `kind: ingest`)",
         ),
-        (EndpointKind::RequestReply, Some(_)) => findings.conflict(
+        (EndpointKind::RequestReply | EndpointKind::PubSub, Some(_)) => findings.conflict(
             at("queue"),
             "an endpoint of this kind stores nothing (remove it, or use `kind: ingest`)",
         ),
+        _ => {}
+    }
+    match (kind, endpoint.pub_sub.changed()) {
+        (EndpointKind::PubSub, _) => endpoint.pub_sub.validate(path, findings),
+        (_, Some(key)) => findings.conflict(at(key), "only an endpoint of the kind pub-sub has this key"),
         _ => {}
     }
     match (kind.has_backend(), endpoint.backend) {

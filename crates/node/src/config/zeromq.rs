@@ -10,6 +10,7 @@ use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use super::address::Bind;
 use super::fields::{Fields, Section, Value};
 use super::problem::ProblemKind;
+use super::pub_sub::PubSubConfig;
 use super::quantity::Size;
 use super::scalar::{Label, words};
 use super::tree::{Node, Yaml};
@@ -59,11 +60,13 @@ pub struct EndpointConfig {
     pub kind: Option<EndpointKind>,
     /// Where it binds. Required.
     pub bind: Option<Bind>,
-    /// Where workers connect, of a `request-reply` endpoint; clients connect to `bind`. Required there, not allowed
-    /// elsewhere.
+    /// Where workers connect, of a `request-reply` endpoint, and subscribers, of a `pub-sub` endpoint; clients and
+    /// publishers connect to `bind`. Required there, not allowed elsewhere.
     pub backend: Option<Bind>,
     /// The destination that an `ingest` endpoint stores into. Required there, not allowed elsewhere.
     pub queue: Option<DestinationName>,
+    /// What only `pub-sub` endpoints have. Its keys stand among the others.
+    pub pub_sub: PubSubConfig,
     /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
     /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
     pub mechanisms: Vec<Mechanism>,
@@ -87,7 +90,7 @@ pub struct EndpointConfig {
     /// frame of a request counts 64 bytes more.
     pub receive_queue_size: Size,
     /// Most messages of other peers that wait for one peer, as ZeroMQ's high-water mark. Default 10,000. Requests then
-    /// wait with their clients; replies to a client that does not read are dropped for it.
+    /// wait with their clients; replies to a client and publications to a subscriber that do not read are dropped for them.
     pub max_peer_queue: u32,
     /// How often a silent peer is pinged. Default 10 s; 0: never.
     pub heartbeat_interval: Duration,
@@ -105,6 +108,7 @@ impl Default for EndpointConfig {
             bind: None,
             backend: None,
             queue: None,
+            pub_sub: PubSubConfig::default(),
             mechanisms: vec![Mechanism::Null],
             curve_secret_key_file: None,
             max_connections: 10_000,
@@ -138,6 +142,7 @@ impl Section for EndpointConfig {
             bind,
             backend,
             queue,
+            pub_sub,
             mechanisms,
             curve_secret_key_file,
             max_connections,
@@ -157,6 +162,7 @@ impl Section for EndpointConfig {
         fields.value("bind", bind);
         fields.value("backend", backend);
         fields.value("queue", queue);
+        pub_sub.fields(fields);
         fields.value("mechanisms", mechanisms);
         fields.value("curve_secret_key_file", curve_secret_key_file);
         fields.value("max_connections", max_connections);
@@ -182,6 +188,8 @@ pub enum EndpointKind {
     Ingest,
     /// A proxy between clients (REQ, DEALER, ROUTER) and workers (REP, DEALER, ROUTER).
     RequestReply,
+    /// A proxy between publishers (PUB, XPUB) and subscribers (SUB, XSUB), which may keep the last value of each topic.
+    PubSub,
 }
 
 impl EndpointKind {
@@ -190,17 +198,18 @@ impl EndpointKind {
     pub fn has_backend(self) -> bool {
         match self {
             Self::Durable | Self::Ingest => false,
-            Self::RequestReply => true,
+            Self::RequestReply | Self::PubSub => true,
         }
     }
 }
 
 words!(
     EndpointKind,
-    "a kind of endpoint: durable, ingest or request-reply",
+    "a kind of endpoint: durable, ingest, request-reply or pub-sub",
     EndpointKind::Durable = "durable",
     EndpointKind::Ingest = "ingest",
     EndpointKind::RequestReply = "request-reply",
+    EndpointKind::PubSub = "pub-sub",
 );
 
 /// How a ZeroMQ peer shows who it is.

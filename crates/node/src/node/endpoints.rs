@@ -45,6 +45,7 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         }
         (EndpointKind::Ingest, None) => return Ok(None),
         (EndpointKind::RequestReply, _) => zeromq::EndpointKind::RequestReply,
+        (EndpointKind::PubSub, _) => zeromq::EndpointKind::PubSub { limits: endpoint.pub_sub.limits() },
     };
     let offers = |mechanism| endpoint.mechanisms.contains(&mechanism);
     let curve = match (offers(Mechanism::Curve), &endpoint.curve_secret_key_file) {

@@ -39,6 +39,7 @@ mod mechanisms;
 mod omq;
 pub mod options;
 mod session;
+mod subscription;
 mod wakeup;
 mod wire;
 pub mod zmtp;

@@ -1,13 +1,15 @@
 //! [`Zmtp`] on the sans-I/O connection of `omq-proto`.
 //!
-//! Three things are done in front of it, to keep what a peer costs bounded by what it sent:
+//! Four things are done in front of it, to keep what a peer costs bounded by what it sent:
 //! - Until the handshake is done, bytes are collected here, at most
 //!   [`HANDSHAKE_BYTES_MAX`], and handed over greeting by greeting and command by command. The connection
 //!   itself, which takes a 64 KiB buffer when it is made, is made when the greeting is complete.
 //! - The body of a frame that is not all there is collected here too. The connection would keep every
 //!   read as an entry of its own: a megabyte sent byte by byte would cost thirty.
+//! - Commands that subscribe become messages, as ZMTP 3.0 has them, and the other way round.
 //! - Plain messages are encoded by [`Chunks`]: small frames side by side, large ones where they are.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
 use super::chunks::Chunks;
 use super::drops::Reason;
 use super::mechanisms::Mechanisms;
+use super::subscription;
 use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
 
 /// What the connection counts for each frame on top of its bytes.
@@ -45,6 +48,9 @@ pub(super) struct OmqConnection {
     handshake_bytes: usize,
     peer: Option<PeerProperties>,
     body: Option<Body>,
+    /// Commands of a subscriber, as messages. A peer subscribes either by commands or by messages, so the two kinds
+    /// need no common order.
+    subscriptions: VecDeque<Vec<Bytes>>,
     out: Chunks,
 }
 
@@ -82,6 +88,7 @@ impl OmqConnection {
             handshake_bytes: 0,
             peer: None,
             body: None,
+            subscriptions: VecDeque::new(),
             out,
         }
     }
@@ -153,14 +160,21 @@ impl OmqConnection {
     fn after(&mut self, result: Result<(), Error>) -> Result<(), ZmtpError> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         while let Some(event) = connection.poll_event() {
-            // Commands of other socket types say nothing to ours, and a peer may send what it likes.
-            let Event::HandshakeSucceeded { peer_minor, peer_properties } = event else { continue };
-            self.peer = Some(PeerProperties {
-                socket_type: peer_properties.socket_type.map_or("", SocketType::as_str),
-                routing_id: peer_properties.identity.clone().unwrap_or_default(),
-                knows_ping: peer_minor >= 1,
-                principal: self.mechanisms.principal(),
-            });
+            match event {
+                Event::HandshakeSucceeded { peer_minor, peer_properties } => {
+                    self.peer = Some(PeerProperties {
+                        socket_type: peer_properties.socket_type.map_or("", SocketType::as_str),
+                        routing_id: peer_properties.identity.clone().unwrap_or_default(),
+                        knows_ping: peer_minor >= 1,
+                        principal: self.mechanisms.principal(),
+                    });
+                }
+                Event::Command(command) if self.socket_type == SocketType::XPub => {
+                    self.subscriptions.extend(subscription::message_of(&command));
+                }
+                // Commands of other socket types say nothing to ours, and a peer may send what it likes.
+                _ => {}
+            }
         }
         if connection.has_pending_transmit() {
             let bytes = connection.poll_transmit();
@@ -288,6 +302,9 @@ impl Zmtp for OmqConnection {
     }
 
     fn poll_message(&mut self) -> Option<Vec<Bytes>> {
+        if let Some(subscription) = self.subscriptions.pop_front() {
+            return Some(subscription);
+        }
         let message = self.connection.as_mut()?.poll_message()?;
         Some((0..message.len()).filter_map(|part| message.part_bytes(part)).collect())
     }
@@ -297,6 +314,12 @@ impl Zmtp for OmqConnection {
     }
 
     fn send(&mut self, frames: &[Bytes]) {
+        if self.socket_type == SocketType::XSub
+            && let Some(command) = subscription::command_of(frames)
+        {
+            // To a peer of ZMTP 3.0 it is sent as a message.
+            return self.send_command(&command);
+        }
         let Some(connection) = &mut self.connection else { return };
         if connection.has_frame_transform() {
             let result = connection.send_message(&Message::multipart(frames.iter().cloned()));

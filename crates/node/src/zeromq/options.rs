@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmmq_broker::exchange::Side;
+use swarmmq_broker::exchange::{PubSubLimits, Side};
 use swarmmq_protocol::DestinationName;
 use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use swarmmq_protocol::zeromq::{durable, ingest};
@@ -23,7 +23,7 @@ pub struct EndpointOptions {
     pub kind: EndpointKind,
     /// Where it binds.
     pub bind: Bind,
-    /// Where workers connect, of a kind that has two addresses.
+    /// Where workers or subscribers connect, of a kind that has two addresses.
     pub backend: Option<Bind>,
     /// How peers show who they are. Default: they do not, and only on loopback.
     pub security: Arc<Security>,
@@ -76,6 +76,11 @@ pub enum EndpointKind {
     },
     /// A proxy: requests of REQ, DEALER and ROUTER peers to REP, DEALER and ROUTER peers, and replies back.
     RequestReply,
+    /// A proxy: publications of PUB and XPUB peers to SUB and XSUB peers, and subscriptions back.
+    PubSub {
+        /// What bounds it, and whether it keeps last values.
+        limits: PubSubLimits,
+    },
 }
 
 impl EndpointKind {
@@ -85,6 +90,8 @@ impl EndpointKind {
         match (self, side) {
             (Self::Ingest { .. }, _) => SocketKind::Pull,
             (Self::RequestReply, Side::Back) => SocketKind::Dealer,
+            (Self::PubSub { .. }, Side::Front) => SocketKind::XSub,
+            (Self::PubSub { .. }, Side::Back) => SocketKind::XPub,
             (Self::Durable | Self::RequestReply, _) => SocketKind::Router,
         }
     }
@@ -97,6 +104,8 @@ impl EndpointKind {
             (Self::Ingest { .. }, _) => &["PUSH"],
             (Self::RequestReply, Side::Front) => &["REQ", "DEALER", "ROUTER"],
             (Self::RequestReply, Side::Back) => &["REP", "DEALER", "ROUTER"],
+            (Self::PubSub { .. }, Side::Front) => &["PUB", "XPUB"],
+            (Self::PubSub { .. }, Side::Back) => &["SUB", "XSUB"],
         }
     }
 
@@ -106,7 +115,7 @@ impl EndpointKind {
         match self {
             Self::Durable => limits.frames_max.min(durable::FRAMES_MAX),
             Self::Ingest { .. } => limits.frames_max.min(ingest::FRAMES_MAX),
-            Self::RequestReply => limits.frames_max,
+            Self::RequestReply | Self::PubSub { .. } => limits.frames_max,
         }
     }
 }

@@ -9,6 +9,7 @@ mod hostile;
 mod ingest;
 mod model;
 mod plain;
+mod pub_sub;
 mod raw;
 mod request_reply;
 mod rights;

@@ -1,6 +1,6 @@
 //! From an endpoint's kind to its exchange.
 
-use swarmmq_broker::exchange::{Exchange, RequestReply};
+use swarmmq_broker::exchange::{Exchange, PubSub, RequestReply};
 
 use crate::zeromq::options::EndpointKind;
 
@@ -8,6 +8,7 @@ use crate::zeromq::options::EndpointKind;
 pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchange>> {
     match kind {
         EndpointKind::RequestReply => Some(Box::new(RequestReply::new())),
+        EndpointKind::PubSub { limits } => Some(Box::new(PubSub::new(limits.clone()))),
         EndpointKind::Durable | EndpointKind::Ingest { .. } => None,
     }
 }
