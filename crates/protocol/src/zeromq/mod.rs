@@ -5,10 +5,14 @@
 //!   its specification.
 //! - [`reply`]: the answers and deliveries of the durable protocol.
 //! - [`ingest`]: a message of a PUSH peer made a message of ours.
+//! - [`mdp`]: Majordomo, services with workers: RFC 7/MDP, RFC 18/MDP and RFC 8/MMI.
+//! - [`ppp`]: Paranoid Pirate, a queue in front of workers: RFC 6/PPP.
 //!
 //! A frame is a [`Bytes`](bytes::Bytes), a message a slice of them. Nothing here copies a payload
 //! that it does not have to encode.
 pub mod durable;
 pub mod ingest;
+pub mod mdp;
 mod options;
+pub mod ppp;
 pub mod reply;
