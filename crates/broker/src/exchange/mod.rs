@@ -10,16 +10,22 @@
 //! I/O. An exchange is one endpoint's state. The node calls it from the sessions of the peers, one call at a time, and
 //! gives it the time, so that tests play any history against it with a model in place of the peers.
 
+mod pool;
 pub mod pub_sub;
 mod request_reply;
+mod service;
+mod workers;
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use pool::PoolLimits;
 pub use pub_sub::{PubSub, PubSubLimits};
 pub use request_reply::RequestReply;
+pub use service::Majordomo;
+pub use workers::ParanoidPirate;
 
 /// The frames of one ZeroMQ message.
 pub type Frames = Vec<Bytes>;

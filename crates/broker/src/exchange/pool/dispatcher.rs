@@ -1,0 +1,495 @@
+//! Requests to workers, and their replies to clients.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::limits::PoolLimits;
+use super::request::{Audience, RequestId, Requests, weigh, weigh_request};
+use super::service::Service;
+use super::worker::{Activity, Workers};
+use crate::exchange::{Drop, Frames, PeerId, Peers};
+
+/// To how many workers a request is given at most: again once, if the first is lost.
+const ATTEMPTS_MAX: u8 = 2;
+/// Most frames of the parts of a reply that are joined for a client that can take only a whole one.
+const JOINED_FRAMES_MAX: usize = 1024;
+/// Bytes of the address that stands for a client.
+const TAG_BYTES: usize = 24;
+
+/// How the messages of a protocol are written.
+pub(in crate::exchange) trait Dialect {
+    /// What a reply needs of its request.
+    type Back;
+    /// What messages to a worker need of its registration.
+    type Form;
+
+    /// A request to a worker. `tag` is the address that comes back with the reply.
+    fn request(form: &Self::Form, tag: Bytes, back: &Self::Back, body: Frames) -> Frames;
+
+    /// A sign of life to a worker.
+    fn heartbeat(form: &Self::Form) -> Frames;
+
+    /// The last message to a worker that is removed, if the protocol has one.
+    fn farewell(form: &Self::Form) -> Option<Frames>;
+
+    /// Whether the client can take a reply in parts.
+    fn takes_parts(back: &Self::Back) -> bool;
+
+    /// A reply, or a part of one, to its client.
+    fn reply(back: &Self::Back, service: &Bytes, is_final: bool, body: Frames) -> Option<Frames>;
+}
+
+/// A worker was not registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::exchange) enum Refused {
+    /// It is registered.
+    Twice,
+    /// There are as many workers or services as there may be.
+    LimitReached,
+}
+
+/// A reply is not to a request that its worker has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::exchange) struct Unexpected;
+
+/// Services with their workers and requests.
+#[derive(Debug)]
+pub(in crate::exchange) struct Pool<D: Dialect> {
+    pub(super) limits: PoolLimits,
+    /// A number that tells this life of the endpoint from those before it.
+    life: u64,
+    pub(super) requests: Requests<D::Back>,
+    pub(super) workers: Workers<D::Form>,
+    pub(super) services: BTreeMap<Bytes, Service>,
+    /// Connected peers that were workers. They are told nothing more, unless they register again.
+    former: BTreeSet<PeerId>,
+}
+
+impl<D: Dialect> Pool<D> {
+    pub(in crate::exchange) fn new(limits: PoolLimits, life: u64) -> Self {
+        Self {
+            limits,
+            life,
+            requests: Requests::default(),
+            workers: Workers::default(),
+            services: BTreeMap::new(),
+            former: BTreeSet::new(),
+        }
+    }
+
+    /// Requests that are not answered.
+    pub(in crate::exchange) fn requests_len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Registered workers.
+    pub(in crate::exchange) fn workers_len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Registered workers of one service.
+    pub(in crate::exchange) fn workers_of(&self, service: &[u8]) -> usize {
+        self.services.get(service).map_or(0, |service| service.workers)
+    }
+
+    /// Services with a worker or a request, and how many workers each has.
+    pub(in crate::exchange) fn services(&self) -> impl Iterator<Item = (&Bytes, usize)> {
+        self.services.iter().map(|(name, service)| (name, service.workers))
+    }
+
+    /// What the messages to a worker need; `None` if the peer is none.
+    pub(in crate::exchange) fn form_of(&self, peer: PeerId) -> Option<&D::Form> {
+        self.workers.get(peer).map(|worker| &worker.form)
+    }
+
+    pub(in crate::exchange) fn is_busy(&self, peer: PeerId) -> bool {
+        self.workers.get(peer).is_some_and(|worker| matches!(worker.activity, Activity::Busy(_)))
+    }
+
+    /// Whether a peer was a worker and is none any more.
+    pub(in crate::exchange) fn is_former(&self, peer: PeerId) -> bool {
+        self.former.contains(&peer)
+    }
+
+    /// A peer that was a worker begins anew.
+    pub(in crate::exchange) fn forget_former(&mut self, peer: PeerId) {
+        self.former.remove(&peer);
+    }
+
+    /// A peer that is no worker has been told so, or has said so.
+    pub(in crate::exchange) fn mark_former(&mut self, peer: PeerId) {
+        self.former.insert(peer);
+    }
+
+    /// A worker has said something.
+    pub(in crate::exchange) fn heard(&mut self, now_ms: u64, peer: PeerId) {
+        if let Some(worker) = self.workers.get_mut(peer) {
+            worker.heard_ms = worker.heard_ms.max(now_ms);
+        }
+    }
+
+    /// Registers a worker, which is ready.
+    pub(in crate::exchange) fn register(
+        &mut self,
+        now_ms: u64,
+        peer: PeerId,
+        service: Bytes,
+        form: D::Form,
+        peers: &mut dyn Peers,
+    ) -> Result<(), Refused> {
+        if self.workers.contains(peer) {
+            return Err(Refused::Twice);
+        }
+        if self.workers.len() >= self.limits.workers_max || !self.make_service(&service) {
+            return Err(Refused::LimitReached);
+        }
+        let turn = self.workers.next_turn();
+        if let Some(entry) = self.services.get_mut(&service) {
+            entry.workers += 1;
+            entry.ready.insert(turn, peer);
+        }
+        self.former.remove(&peer);
+        self.workers.insert(peer, service.clone(), form, turn, now_ms, self.limits.beat_ms());
+        self.dispatch(now_ms, &service, peers);
+        Ok(())
+    }
+
+    /// Whether there is such a service, or may be one more.
+    fn make_service(&mut self, name: &Bytes) -> bool {
+        if !self.services.contains_key(name) {
+            if self.services.len() >= self.limits.services_max {
+                return false;
+            }
+            self.services.insert(name.clone(), Service::default());
+        }
+        true
+    }
+
+    fn forget_if_idle(&mut self, name: &Bytes) {
+        if self.services.get(name).is_some_and(Service::is_idle) {
+            self.services.remove(name);
+        }
+    }
+
+    /// A client asks. What cannot be taken is dropped and counted.
+    pub(in crate::exchange) fn request(
+        &mut self,
+        now_ms: u64,
+        client: PeerId,
+        service: Bytes,
+        back: D::Back,
+        body: Frames,
+        peers: &mut dyn Peers,
+    ) {
+        let bytes = weigh_request(&body);
+        if self.requests.count_of(client) >= self.limits.client_requests_max
+            || self.requests.len() >= self.limits.requests_max
+            || self.requests.bytes().saturating_add(bytes) > self.limits.bytes_max
+        {
+            return peers.dropped(client, Drop::QueueFull);
+        }
+        if !self.make_service(&service) {
+            return peers.dropped(client, Drop::LimitReached);
+        }
+        let is_taken_now = self.next_ready(&service, peers).is_some();
+        let Some(entry) = self.services.get_mut(&service) else { return };
+        if !is_taken_now
+            && (entry.queued() >= self.limits.queue_requests_max
+                || entry.queued_bytes().saturating_add(bytes) > self.limits.queue_bytes_max)
+        {
+            self.forget_if_idle(&service);
+            return peers.dropped(client, Drop::QueueFull);
+        }
+        let deadline_ms = now_ms.saturating_add(self.limits.wait_ms);
+        let id = self.requests.insert(client, service.clone(), back, body, deadline_ms);
+        entry.push(id, bytes);
+        self.dispatch(now_ms, &service, peers);
+    }
+
+    /// The worker that is next and reads. Those before it that do not are put aside until they do.
+    fn next_ready(&mut self, service: &Bytes, peers: &mut dyn Peers) -> Option<PeerId> {
+        let entry = self.services.get_mut(service)?;
+        while let Some((turn, worker)) = entry.ready.first_key_value().map(|(turn, worker)| (*turn, *worker))
+        {
+            if !peers.room(worker).is_full() {
+                return Some(worker);
+            }
+            entry.ready.remove(&turn);
+            if let Some(worker) = self.workers.get_mut(worker) {
+                worker.activity = Activity::Clogged;
+            }
+        }
+        None
+    }
+
+    /// Gives to ready workers what waits, for as long as there is both.
+    pub(super) fn dispatch(&mut self, now_ms: u64, service: &Bytes, peers: &mut dyn Peers) {
+        while let Some(id) = self.services.get(service).and_then(Service::first) {
+            let Some(worker) = self.next_ready(service, peers) else { break };
+            self.start(now_ms, id, worker, peers);
+        }
+        self.forget_if_idle(service);
+    }
+
+    fn start(&mut self, now_ms: u64, id: RequestId, peer: PeerId, peers: &mut dyn Peers) {
+        let bytes = self.requests.bytes_of(id);
+        let tag = self.tag(id);
+        let (Some(worker), Some(request)) = (self.workers.get_mut(peer), self.requests.start(id, peer))
+        else {
+            return;
+        };
+        if let Some(entry) = self.services.get_mut(&worker.service) {
+            entry.remove(id, bytes);
+            if let Activity::Ready(turn) = worker.activity {
+                entry.ready.remove(&turn);
+            }
+        }
+        worker.activity = Activity::Busy(id);
+        // A request shows as well as a heartbeat that the pool lives.
+        worker.beat_at_ms = now_ms.saturating_add(self.limits.beat_ms());
+        peers.send(peer, D::request(&worker.form, tag, &request.back, request.body.clone()));
+        if !self.may_run_again(id) {
+            self.requests.forget_body(id);
+        }
+    }
+
+    /// Whether a request is given to another worker if it loses the one that it has.
+    fn may_run_again(&self, id: RequestId) -> bool {
+        self.requests.get(id).is_some_and(|request| {
+            !self.limits.at_most_once
+                && !request.parted
+                && request.attempts < ATTEMPTS_MAX
+                && request.audience == Audience::Waiting
+        })
+    }
+
+    /// The address that stands for the client of a request: the endpoint's life, the request and the client.
+    fn tag(&self, id: RequestId) -> Bytes {
+        let client = self.requests.get(id).map_or(0, |request| request.client.0);
+        let mut tag = BytesMut::with_capacity(TAG_BYTES);
+        tag.put_u64(self.life);
+        tag.put_u64(id.0);
+        tag.put_u64(client);
+        tag.freeze()
+    }
+
+    /// A worker replies.
+    ///
+    /// # Errors
+    /// [`Unexpected`] if it is not to the request that this worker has; nothing was done then.
+    pub(in crate::exchange) fn reply(
+        &mut self,
+        now_ms: u64,
+        peer: PeerId,
+        tag: &[u8],
+        is_final: bool,
+        body: Frames,
+        peers: &mut dyn Peers,
+    ) -> Result<(), Unexpected> {
+        let Some(Activity::Busy(id)) = self.workers.get(peer).map(|worker| worker.activity) else {
+            return Err(Unexpected);
+        };
+        if self.tag(id) != tag {
+            return Err(Unexpected);
+        }
+        self.heard(now_ms, peer);
+        if is_final {
+            self.finish(id, body, peers);
+            self.make_ready(now_ms, peer, peers);
+        } else {
+            self.forward_part(id, body, peers);
+        }
+        Ok(())
+    }
+
+    fn forward_part(&mut self, id: RequestId, body: Frames, peers: &mut dyn Peers) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if request.audience != Audience::Waiting {
+            return;
+        }
+        if !D::takes_parts(&request.back) {
+            let frames = request.joined.len().saturating_add(body.len());
+            let bytes = self.requests.bytes().saturating_add(weigh(&body));
+            if frames > JOINED_FRAMES_MAX || bytes > self.limits.bytes_max {
+                self.give_up(id, Drop::LimitReached, peers);
+            } else {
+                self.requests.join(id, body);
+            }
+            return;
+        }
+        let client = request.client;
+        if peers.room(client).is_full() {
+            // Without this part those behind it are worth nothing.
+            return self.give_up(id, Drop::QueueFull, peers);
+        }
+        request.parted = true;
+        if let Some(frames) = D::reply(&request.back, &request.service, false, body) {
+            peers.send(client, frames);
+        }
+        self.requests.forget_body(id);
+    }
+
+    fn finish(&mut self, id: RequestId, body: Frames, peers: &mut dyn Peers) {
+        let Some(request) = self.requests.remove(id) else { return };
+        match request.audience {
+            Audience::GivenUp => {}
+            Audience::Gone => peers.dropped(request.client, Drop::Unroutable),
+            Audience::Waiting if peers.room(request.client).is_full() => {
+                peers.dropped(request.client, Drop::QueueFull);
+            }
+            Audience::Waiting => {
+                let mut whole = request.joined;
+                whole.extend(body);
+                if let Some(frames) = D::reply(&request.back, &request.service, true, whole) {
+                    peers.send(request.client, frames);
+                }
+            }
+        }
+    }
+
+    /// The rest of a reply is dropped, and the request is not given to another worker.
+    pub(super) fn give_up(&mut self, id: RequestId, reason: Drop, peers: &mut dyn Peers) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if request.audience == Audience::Waiting {
+            request.audience = Audience::GivenUp;
+            peers.dropped(request.client, reason);
+            self.requests.forget_body(id);
+        }
+    }
+
+    /// A worker waits for a request, behind those that wait already.
+    fn make_ready(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        let turn = self.workers.next_turn();
+        let Some(worker) = self.workers.get_mut(peer) else { return };
+        worker.activity = Activity::Ready(turn);
+        let service = worker.service.clone();
+        if let Some(entry) = self.services.get_mut(&service) {
+            entry.ready.insert(turn, peer);
+        }
+        self.dispatch(now_ms, &service, peers);
+    }
+
+    /// Removes a worker and tells it so, if the protocol has a word for it.
+    pub(in crate::exchange) fn dismiss(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        if let Some(service) = self.bid_farewell(now_ms, peer, peers) {
+            self.dispatch(now_ms, &service, peers);
+        }
+    }
+
+    /// As [`dismiss`](Self::dismiss), but what the worker had is not yet given to another.
+    pub(super) fn bid_farewell(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) -> Option<Bytes> {
+        let farewell = self.workers.get(peer).and_then(|worker| D::farewell(&worker.form));
+        let service = self.remove_worker(now_ms, peer, peers)?;
+        if let Some(frames) = farewell
+            && !peers.room(peer).is_full()
+        {
+            peers.send(peer, frames);
+        }
+        Some(service)
+    }
+
+    /// A worker leaves.
+    pub(in crate::exchange) fn leave(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        if let Some(service) = self.remove_worker(now_ms, peer, peers) {
+            self.dispatch(now_ms, &service, peers);
+        }
+    }
+
+    /// Removes a worker. What it had waits again, or is dropped. Returns its service.
+    fn remove_worker(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) -> Option<Bytes> {
+        let worker = self.workers.remove(peer)?;
+        self.former.insert(peer);
+        if let Some(entry) = self.services.get_mut(&worker.service) {
+            entry.workers -= 1;
+            if let Activity::Ready(turn) = worker.activity {
+                entry.ready.remove(&turn);
+            }
+        }
+        if let Activity::Busy(id) = worker.activity {
+            self.lose_worker_of(now_ms, id, peers);
+        }
+        Some(worker.service)
+    }
+
+    fn lose_worker_of(&mut self, now_ms: u64, id: RequestId, peers: &mut dyn Peers) {
+        if self.may_run_again(id) {
+            self.requests.put_back(id, now_ms.saturating_add(self.limits.wait_ms));
+            let bytes = self.requests.bytes_of(id);
+            let service = self.requests.get(id).and_then(|request| self.services.get_mut(&request.service));
+            if let Some(service) = service {
+                service.push(id, bytes);
+            }
+        } else if let Some(request) = self.requests.remove(id)
+            && request.audience != Audience::GivenUp
+        {
+            peers.dropped(request.client, Drop::WorkerLost);
+        }
+    }
+
+    /// A peer is gone, whatever it was.
+    pub(in crate::exchange) fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        for id in self.requests.orphan(peer) {
+            self.lose_client_of(id, peers);
+        }
+        self.leave(now_ms, peer, peers);
+        self.former.remove(&peer);
+    }
+
+    fn lose_client_of(&mut self, id: RequestId, peers: &mut dyn Peers) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if request.worker.is_some() {
+            if request.audience == Audience::GivenUp {
+                return;
+            }
+            request.audience = Audience::Gone;
+            return self.requests.forget_body(id);
+        }
+        let bytes = self.requests.bytes_of(id);
+        let Some(request) = self.requests.remove(id) else { return };
+        peers.dropped(request.client, Drop::Unroutable);
+        if let Some(entry) = self.services.get_mut(&request.service) {
+            entry.remove(id, bytes);
+        }
+        self.forget_if_idle(&request.service);
+    }
+
+    /// A request has waited too long.
+    pub(super) fn expire(&mut self, id: RequestId, peers: &mut dyn Peers) {
+        let bytes = self.requests.bytes_of(id);
+        let Some(request) = self.requests.remove(id) else { return };
+        peers.dropped(request.client, Drop::Expired);
+        if let Some(entry) = self.services.get_mut(&request.service) {
+            entry.remove(id, bytes);
+        }
+        self.forget_if_idle(&request.service);
+    }
+
+    /// The queue of a peer has room again.
+    pub(in crate::exchange) fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        if self.workers.get(peer).is_some_and(|worker| worker.activity == Activity::Clogged) {
+            self.make_ready(now_ms, peer, peers);
+        }
+    }
+
+    /// Whether a peer is to be read: a worker unless its client reads nothing, a client unless it reads no replies or
+    /// waits for too many.
+    pub(in crate::exchange) fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
+        match self.workers.get(peer) {
+            Some(worker) => match worker.activity {
+                Activity::Busy(id) => !self.is_blocked(id, peers),
+                Activity::Ready(_) | Activity::Clogged => true,
+            },
+            None => {
+                self.requests.count_of(peer) < self.limits.client_requests_max && !peers.room(peer).is_full()
+            }
+        }
+    }
+
+    /// Whether the client of a request would have to read before a reply could be sent to it.
+    pub(super) fn is_blocked(&self, id: RequestId, peers: &dyn Peers) -> bool {
+        self.requests.get(id).is_some_and(|request| {
+            request.audience == Audience::Waiting && peers.room(request.client).is_full()
+        })
+    }
+}
