@@ -467,6 +467,7 @@ impl<D: Dialect> Pool<D> {
 
     /// The queue of a peer has room again.
     pub(in crate::exchange) fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        self.requests.unblock(peer);
         if self.workers.get(peer).is_some_and(|worker| worker.activity == Activity::Clogged) {
             self.make_ready(now_ms, peer, peers);
         }

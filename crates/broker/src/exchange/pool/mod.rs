@@ -23,14 +23,16 @@
 //! Whoever has been ready longest is next. A worker that says nothing for too long is removed, unless it was the
 //! pool's own clock that came late, or the pool itself that did not want to hear it.
 
+#[cfg(test)]
+mod check;
 mod dispatcher;
 mod limits;
+#[cfg(test)]
+pub(super) mod model;
 mod request;
 mod service;
-#[cfg(test)]
-pub(super) mod tests;
 mod time;
 mod worker;
 
-pub(super) use dispatcher::{Dialect, Pool, Refused, Unexpected};
+pub(super) use dispatcher::{Dialect, Pool, Refused};
 pub use limits::PoolLimits;

@@ -12,7 +12,7 @@ use crate::exchange::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Verb};
 /// A Majordomo broker.
 #[derive(Debug)]
 pub struct Majordomo {
-    pool: Pool<Mdp>,
+    pub(super) pool: Pool<Mdp>,
 }
 
 impl Majordomo {

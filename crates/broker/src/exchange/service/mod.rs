@@ -15,6 +15,8 @@
 
 mod broker;
 mod dialect;
+#[cfg(test)]
+mod histories;
 mod mmi;
 #[cfg(test)]
 mod tests;

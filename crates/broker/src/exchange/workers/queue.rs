@@ -15,7 +15,7 @@ const SERVICE: Bytes = Bytes::from_static(b"");
 /// A Paranoid Pirate queue.
 #[derive(Debug)]
 pub struct ParanoidPirate {
-    pool: Pool<Ppp>,
+    pub(super) pool: Pool<Ppp>,
     /// The peers of the back.
     back: BTreeSet<PeerId>,
 }

@@ -1,0 +1,57 @@
+//! What is always true of a pool.
+
+use super::dispatcher::{Dialect, Pool};
+use super::worker::Activity;
+
+impl<D: Dialect> Pool<D> {
+    /// Panics where the parts of the pool contradict each other or a limit is passed.
+    pub(in crate::exchange) fn check(&self, now_ms: u64) {
+        self.requests.check();
+        self.workers.check();
+        let limits = &self.limits;
+        assert!(self.requests.len() <= limits.requests_max && self.requests.bytes() <= limits.bytes_max);
+        assert!(self.workers.len() <= limits.workers_max && self.services.len() <= limits.services_max);
+        let (mut ready, mut workers, mut queued) = (0, 0, 0);
+        for service in self.services.values() {
+            assert!(!service.is_idle(), "an idle service is forgotten");
+            assert!(
+                service.queued() == 0 || service.ready.is_empty(),
+                "a request waits beside a ready worker"
+            );
+            // What comes back from lost workers may pass the limit of the queue.
+            assert!(service.queued() <= limits.queue_requests_max + limits.workers_max);
+            ready += service.ready.len();
+            workers += service.workers;
+            queued += service.queued();
+            for (turn, worker) in &service.ready {
+                assert_eq!(
+                    self.workers.get(*worker).map(|worker| worker.activity),
+                    Some(Activity::Ready(*turn))
+                );
+            }
+        }
+        assert_eq!(workers, self.workers.len());
+        let mut busy = 0;
+        for (peer, worker) in self.workers.iter() {
+            assert!(!self.is_former(*peer));
+            match worker.activity {
+                Activity::Ready(_) => ready -= 1,
+                Activity::Clogged => {}
+                Activity::Busy(id) => {
+                    busy += 1;
+                    assert_eq!(self.requests.get(id).and_then(|request| request.worker), Some(*peer));
+                }
+            }
+            let silence_ms = match worker.activity {
+                Activity::Busy(_) => limits.silence_at_work_ms(),
+                _ => limits.silence_ms(),
+            };
+            assert!(
+                worker.heard_ms <= now_ms && now_ms < worker.heard_ms + silence_ms,
+                "a dead worker is kept"
+            );
+        }
+        assert_eq!(ready, 0, "who is ready is registered");
+        assert_eq!(queued + busy, self.requests.len(), "a request waits or is being worked on");
+    }
+}
