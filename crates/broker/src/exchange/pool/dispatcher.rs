@@ -112,7 +112,7 @@ impl<D: Dialect> Pool<D> {
         self.former.contains(&peer)
     }
 
-    /// A peer that was a worker begins anew.
+    /// A peer that was a worker begins anew, or has not been told yet that it is none.
     pub(in crate::exchange) fn forget_former(&mut self, peer: PeerId) {
         self.former.remove(&peer);
     }
@@ -381,10 +381,11 @@ impl<D: Dialect> Pool<D> {
     pub(super) fn bid_farewell(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) -> Option<Bytes> {
         let farewell = self.workers.get(peer).and_then(|worker| D::farewell(&worker.form));
         let service = self.remove_worker(now_ms, peer, peers)?;
-        if let Some(frames) = farewell
-            && !peers.room(peer).is_full()
-        {
-            peers.send(peer, frames);
+        match farewell {
+            // It does not read now: it is told when it next says something.
+            Some(_) if peers.room(peer).is_full() => self.forget_former(peer),
+            Some(frames) => peers.send(peer, frames),
+            None => {}
         }
         Some(service)
     }

@@ -107,11 +107,10 @@ impl Majordomo {
         if let Some(reason) = refusal {
             peers.dropped(peer, reason);
         }
-        if self.pool.form_of(peer).is_none() && !self.pool.is_former(peer) {
+        let is_told = self.pool.form_of(peer).is_some() || self.pool.is_former(peer);
+        if !is_told && !peers.room(peer).is_full() {
             self.pool.mark_former(peer);
-            if !peers.room(peer).is_full() {
-                peers.send(peer, BrokerCommand::Disconnect.encode(framing));
-            }
+            peers.send(peer, BrokerCommand::Disconnect.encode(framing));
         }
     }
 

@@ -320,10 +320,16 @@ impl World {
     fn ready(&mut self, peer: PeerId) {
         self.read_worker(peer);
         let worker = self.workers.get_mut(&peer).unwrap();
-        if !worker.is_registered {
-            worker.is_registered = true;
-            worker.is_ready = true;
-            self.order[worker.service].push(peer);
+        // If it is registered this ends it. It may have been removed without having been told yet: then this is a new
+        // beginning, and it may get a request.
+        if let Some((tag, ..)) = worker.work.take() {
+            worker.done.push(tag);
+        }
+        worker.is_registered = true;
+        worker.is_ready = true;
+        let order = &mut self.order[worker.service];
+        if !order.contains(&peer) {
+            order.push(peer);
         }
         let service = ServiceName::new(SERVICES[self.workers[&peer].service]).unwrap();
         self.command(peer, WorkerCommand::Ready { service });
