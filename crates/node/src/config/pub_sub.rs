@@ -98,3 +98,51 @@ impl PubSubConfig {
         findings.range(&at("subscriptions_size"), self.subscriptions_size, Size(64 << 10), largest);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn endpoint(keys: &str) -> String {
+        format!("zeromq: {{ endpoints: [{{ name: prices, bind: 'tcp://127.0.0.1:5557', {keys} }}] }}")
+    }
+
+    #[test]
+    fn its_keys_stand_among_the_others_and_become_limits() {
+        let keys = "kind: pub-sub, backend: 'tcp://127.0.0.1:5558', last_values: true, max_last_values: 5, \
+                    last_values_size: 1MiB, last_value_age: 2s, max_subscriptions: 7, subscriptions_size: 3MiB";
+        let config = parse(&endpoint(keys)).unwrap();
+        config.validate().unwrap();
+        let expected = PubSubLimits {
+            last_values: true,
+            last_values_max: 5,
+            last_values_bytes_max: 1 << 20,
+            last_value_age_max_ms: Some(2_000),
+            subscriptions_max: 7,
+            subscription_bytes_total_max: 3 << 20,
+            ..PubSubLimits::default()
+        };
+        assert_eq!(config.zeromq.endpoints[0].pub_sub.limits(), expected);
+        assert_eq!(PubSubConfig::default().limits(), PubSubLimits::default());
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_named() {
+        let says = |keys: &str| match parse(&endpoint(keys)).and_then(|config| config.validate()) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        let backend = "kind: pub-sub, backend: 'tcp://127.0.0.1:5558'";
+        assert_eq!(says(backend), "");
+        for (keys, part) in [
+            ("kind: pub-sub".to_owned(), "backend"),
+            (format!("{backend}, queue: q"), "queue"),
+            (format!("{backend}, max_last_values: 0"), "max_last_values"),
+            ("kind: durable, last_values: true".to_owned(), "last_values"),
+            ("kind: durable, subscriptions_size: 1GiB".to_owned(), "subscriptions_size"),
+        ] {
+            assert!(says(&keys).contains(&format!("zeromq.endpoints[0].{part}")), "{keys}: {}", says(&keys));
+        }
+    }
+}
