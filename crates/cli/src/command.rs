@@ -18,6 +18,7 @@ use crate::verb::node::NodeVerb;
 use crate::verb::produce::Produce;
 use crate::verb::queue::Queue;
 use crate::verb::stream::Stream;
+use crate::verb::zeromq::Zeromq;
 
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -64,6 +65,7 @@ pub(crate) enum Verb {
     Health(Health),
     Journal(Journal),
     Key(Key),
+    Zeromq(Zeromq),
     Completions(Completions),
 }
 
@@ -81,6 +83,7 @@ impl Verb {
             Self::Health(verb) => verb.run(console),
             Self::Journal(verb) => verb.run(console),
             Self::Key(verb) => verb.run(console),
+            Self::Zeromq(verb) => verb.run(console),
             Self::Completions(verb) => verb.run(),
         }
     }

@@ -12,6 +12,7 @@ mod connection;
 mod console;
 mod destination;
 mod failure;
+mod http;
 mod pace;
 mod quantity;
 mod signals;

@@ -11,3 +11,4 @@ pub(crate) mod node;
 pub(crate) mod produce;
 pub(crate) mod queue;
 pub(crate) mod stream;
+pub(crate) mod zeromq;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -17,7 +18,8 @@ use crate::failure::{Exit, Failure};
 ///
 /// Without any option a node alone listens on this machine only and keeps its data in ./swarmmq-data. SIGINT and
 /// SIGTERM stop it in order: it answers what is under way and syncs; a second one ends it at once, and nothing that was
-/// acknowledged is lost. SIGHUP has it read its certificates again.
+/// acknowledged is lost. SIGHUP has it read its certificates, users, permissions and ZeroMQ endpoints
+/// again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 EXAMPLES:
@@ -117,7 +119,13 @@ impl NodeVerb {
         telemetry::log_startup(&loaded);
         let (node, cluster) = (loaded.config.node_id(), loaded.config.cluster.name.clone());
         let data = loaded.config.node.data_dir.clone();
-        let running = Node::start(NodeOptions::of(loaded).log_level(level)).await.map_err(not_started)?;
+        let mut options = NodeOptions::of(loaded).log_level(level);
+        if path.is_some() {
+            let overrides = self.overrides();
+            let again = move || Config::load(path.as_deref(), &overrides).map(|loaded| loaded.config);
+            options = options.config_source(Arc::new(again));
+        }
+        let running = Node::start(options).await.map_err(not_started)?;
         let banner = Banner { node: node.as_str(), cluster: cluster.as_str(), data: &data };
         // Whoever started the node may have gone; the node serves others too.
         let _ = banner.show(&running, &console);

@@ -31,6 +31,12 @@ pub enum KeyVerdict {
 pub trait KeyCheck: Send + Sync + 'static {
     /// Whether the owner of `key` may do `operation`. Must take the same time for every key.
     fn check(&self, peer: SocketAddr, key: &[u8], operation: Operation) -> KeyVerdict;
+
+    /// Whether peers without a key may be let in from elsewhere, and from this machine; none: as the configuration says
+    /// that the node was started with.
+    fn lets_in(&self) -> Option<(bool, bool)> {
+        None
+    }
 }
 
 /// Knows no key.

@@ -20,11 +20,13 @@ mod access;
 mod health;
 mod routes;
 mod server;
+mod zeromq;
 
 pub use access::{KeyCheck, KeyVerdict, NoKeys, Operation};
 pub use health::{Health, HealthSource, Reason};
 pub use routes::{Http, SampleSource};
 pub use server::{TlsSource, serve};
+pub use zeromq::EndpointSource;
 
 #[cfg(test)]
 mod tests;

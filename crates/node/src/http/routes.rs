@@ -22,6 +22,7 @@ use tracing::info;
 
 use super::access::{self, Grant, KeyCheck, Operation};
 use super::health::{Health, HealthSource};
+use super::zeromq::{self, EndpointSource, NoEndpoints};
 use crate::config::Config;
 use crate::telemetry::metrics::{Exposition, Metrics, NodeSample, names};
 use crate::telemetry::{LogLevel, OperatorCode};
@@ -49,6 +50,7 @@ pub struct Http {
     log_level: LogLevel,
     keys: Arc<dyn KeyCheck>,
     pages: Arc<Semaphore>,
+    pub(super) endpoints: Arc<dyn EndpointSource>,
 }
 
 /// Where a request comes from.
@@ -67,7 +69,15 @@ impl Http {
         keys: Arc<dyn KeyCheck>,
     ) -> Self {
         let pages = Arc::new(Semaphore::new(PAGES_AT_ONCE));
-        Self { metrics, config, health, samples, log_level, keys, pages }
+        let endpoints = Arc::new(NoEndpoints);
+        Self { metrics, config, health, samples, log_level, keys, pages, endpoints }
+    }
+
+    /// Sets who knows the ZeroMQ endpoints. Default: there are none.
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: Arc<dyn EndpointSource>) -> Self {
+        self.endpoints = endpoints;
+        self
     }
 
     /// The routes. The server adds to each request where it comes from.
@@ -79,6 +89,8 @@ impl Http {
             .route("/health/ready", get(ready))
             .route("/metrics", get(metrics))
             .route("/version", get(version))
+            .route("/zeromq", get(zeromq::endpoints))
+            .route("/zeromq/{endpoint}/peers", get(zeromq::peers))
             .route("/log-level", get(log_level).put(set_log_level))
             .fallback(unknown)
             .layer(DefaultBodyLimit::max(body_bytes_max))
@@ -95,8 +107,10 @@ async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Re
     };
     // Without knowing from where, nothing is allowed.
     let from = request.extensions().get::<From>().map_or(SocketAddr::from(([0; 4], 0)), |from| from.0);
-    let open = http.config.security.allow_unauthenticated;
-    let trusts_loopback = !http.config.security.requires_authentication(true);
+    let (open, trusts_loopback) = http.keys.lets_in().unwrap_or_else(|| {
+        let security = &http.config.security;
+        (security.allow_unauthenticated, !security.requires_authentication(true))
+    });
     let grant = access::decide(from, request.headers(), operation, open, trusts_loopback, http.keys.as_ref());
     request.extensions_mut().insert(grant);
     let mut response = match grant {
@@ -125,14 +139,13 @@ async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Re
     response
 }
 
-fn refuse(status: StatusCode, code: ErrorCode, explanation: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, code: ErrorCode, explanation: &str) -> Response {
     let body = json!({ "error": { "code": code.as_str(), "explanation": explanation } });
     (status, Json(body)).into_response()
 }
 
 async fn unknown() -> Response {
-    const EXPLANATION: &str =
-        "there are /health, /health/live, /health/ready, /metrics, /version and /log-level";
+    const EXPLANATION: &str = "there are /health, /health/live, /health/ready, /metrics, /version, /zeromq, /zeromq/NAME/peers and /log-level";
     refuse(StatusCode::NOT_FOUND, ErrorCode::Unsupported, EXPLANATION)
 }
 

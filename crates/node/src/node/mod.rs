@@ -16,6 +16,7 @@ mod endpoints;
 mod error;
 mod journal;
 mod limits;
+mod reload;
 mod running;
 mod signals;
 mod sources;
@@ -23,6 +24,7 @@ mod start;
 
 pub use directory::{DataDirectory, DirectoryError};
 pub use error::StartError;
+pub use reload::{ReloadError, Reloaded};
 pub use running::{Running, Stopped};
 pub use signals::{EXIT_JOURNAL_FAILED, EXIT_STOPPED_AT_ONCE, run_until_signalled};
-pub use start::{Node, NodeOptions, OnJournalFailure};
+pub use start::{ConfigSource, Node, NodeOptions, OnJournalFailure};

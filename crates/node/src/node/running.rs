@@ -14,11 +14,13 @@ use crate::native::{Phase, Shared};
 use crate::node::directory::DataDirectory;
 use crate::node::journal::Open;
 use crate::node::sources::Status;
+use crate::node::start::ConfigSource;
 use crate::node::start::ServedHttp;
+use crate::security::Gate;
 use crate::security::{Tls, TlsError};
 use crate::telemetry::OperatorCode;
 use crate::telemetry::metrics::Metrics;
-use crate::zeromq::Listening;
+use crate::zeromq::{Listening, Registry};
 
 /// How long sessions that were told to end at once have for their last words.
 const LAST_WORDS: Duration = Duration::from_secs(4);
@@ -29,7 +31,10 @@ pub(super) struct Parts {
     pub(super) native_address: Option<SocketAddr>,
     pub(super) http: Option<ServedHttp>,
     pub(super) http_stop: CancellationToken,
-    pub(super) zeromq: Vec<Listening>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) config_source: Option<ConfigSource>,
+    pub(super) reloading: tokio::sync::Mutex<()>,
+    pub(super) zeromq: Arc<Registry>,
     pub(super) zeromq_stop: CancellationToken,
     pub(super) shared: Arc<Shared>,
     pub(super) cluster: Cluster,
@@ -85,6 +90,10 @@ impl Running {
         Self { parts }
     }
 
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     /// Where the native protocol is spoken, with the port the system chose.
     #[must_use]
     pub fn native_addr(&self) -> Option<SocketAddr> {
@@ -99,8 +108,8 @@ impl Running {
 
     /// The ZeroMQ endpoints: where each is, and what it refused.
     #[must_use]
-    pub fn zeromq(&self) -> &[Listening] {
-        &self.parts.zeromq
+    pub fn zeromq(&self) -> Vec<Arc<Listening>> {
+        self.parts.zeromq.list()
     }
 
     /// A handle on the shards, for programs that embed a node.
@@ -129,8 +138,7 @@ impl Running {
             let scheme = if self.parts.tls.is_some() { "swarmmq+tls" } else { "swarmmq" };
             listening.push(("native".to_owned(), format!("{scheme}://{address}")));
         }
-        let endpoints = self.parts.zeromq.iter();
-        for one in endpoints {
+        for one in self.parts.zeromq.list() {
             listening.push((format!("zeromq {}", one.name), one.addr.to_string()));
             let backend =
                 one.backend.iter().map(|addr| (format!("zeromq {} backend", one.name), addr.to_string()));
@@ -191,7 +199,7 @@ impl Parts {
     /// Waits for what is under way, and says how many connections were cut off.
     async fn drain(&self, deadline: Instant) -> usize {
         let drained = async {
-            for listening in &self.zeromq {
+            for listening in self.zeromq.list() {
                 listening.stopped().await;
             }
             self.shared.emptied().await;

@@ -12,7 +12,7 @@ pub const EXIT_STOPPED_AT_ONCE: i32 = 130;
 /// Serves until SIGINT or SIGTERM comes, and then stops in order. A second one ends the process at once,
 /// with [`EXIT_STOPPED_AT_ONCE`]: what was acknowledged is on disk all the same.
 ///
-/// SIGHUP has the certificates read again.
+/// SIGHUP has the certificates and the configuration read again.
 ///
 /// # Errors
 /// Where the system does not let signals be waited for.
@@ -24,10 +24,16 @@ pub async fn run_until_signalled(running: Running) -> std::io::Result<Stopped> {
         tokio::select! {
             _ = interrupts.recv() => break,
             _ = terminations.recv() => break,
-            _ = hang_ups.recv() => match running.reload_tls() {
-                Ok(()) => tracing::info!("the certificates were read again"),
-                Err(error) => tracing::error!("the certificates stay as they were: {error}"),
-            },
+            _ = hang_ups.recv() => {
+                match running.reload_tls() {
+                    Ok(()) => tracing::info!("the certificates were read again"),
+                    Err(error) => tracing::error!("the certificates stay as they were: {error}"),
+                }
+                match running.reload().await {
+                    Ok(done) => tracing::info!("the configuration was read again: {done}"),
+                    Err(error) => tracing::error!("the configuration was not applied as it is now: {error}"),
+                }
+            }
         }
     }
     tokio::select! {

@@ -3,16 +3,17 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use swarmmq_cluster::{Cluster, Observer};
 use swarmmq_journal::Journal;
 
-use crate::http::{Health, HealthSource, KeyCheck, KeyVerdict, Operation, SampleSource};
+use crate::http::{EndpointSource, Health, HealthSource, KeyCheck, KeyVerdict, Operation, SampleSource};
 use crate::security::Gate;
 use crate::telemetry::metrics::{Metrics, NodeSample};
+use crate::zeromq::{Listening, Registry};
 
 /// How the node is, known before there is anything to ask.
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(super) struct Status {
 #[derive(Default)]
 struct State {
     parts: Option<(Cluster, Journal)>,
+    endpoints: Weak<Registry>,
     shards: u32,
     is_ready: bool,
     is_stopping: bool,
@@ -37,6 +39,11 @@ impl Status {
     /// The shards and the journal are there.
     pub(super) fn has(&self, cluster: Cluster, journal: Journal) {
         self.state.lock().parts = Some((cluster, journal));
+    }
+
+    /// The ZeroMQ endpoints listen.
+    pub(super) fn has_endpoints(&self, endpoints: &Arc<Registry>) {
+        self.state.lock().endpoints = Arc::downgrade(endpoints);
     }
 
     pub(super) fn ready(&self) {
@@ -58,6 +65,13 @@ impl Status {
 
     fn parts(&self) -> Option<(Cluster, Journal)> {
         self.state.lock().parts.clone()
+    }
+}
+
+impl EndpointSource for Status {
+    fn endpoints(&self) -> Vec<Arc<Listening>> {
+        let registry = self.state.lock().endpoints.upgrade();
+        registry.map(|registry| registry.list()).unwrap_or_default()
     }
 }
 
@@ -100,6 +114,10 @@ impl SampleSource for Status {
 pub(super) struct HttpKeys(pub(super) Arc<Gate>);
 
 impl KeyCheck for HttpKeys {
+    fn lets_in(&self) -> Option<(bool, bool)> {
+        Some(self.0.lets_in())
+    }
+
     fn check(&self, peer: SocketAddr, key: &[u8], operation: Operation) -> KeyVerdict {
         match self.0.api_key(key, peer.ip().to_canonical().is_loopback()) {
             Err(_) => KeyVerdict::Unknown,

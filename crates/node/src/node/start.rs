@@ -8,7 +8,7 @@ use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, SystemWorld};
 use swarmmq_journal::{FatalHook, JournalError};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Loaded, MasterKey};
+use crate::config::{Config, ConfigError, Loaded, MasterKey};
 use crate::http::{self, Http};
 use crate::native::{Greeting, Listener, NativeOptions, Shared};
 use crate::node::directory::DataDirectory;
@@ -21,13 +21,16 @@ use crate::security::{Gate, Tls, TlsFiles};
 use crate::shards::Shards;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{LogLevel, OperatorCode};
-use crate::zeromq;
+use crate::zeromq::Registry;
 
 /// How long shards have to serve after they were started.
 pub(super) const AVAILABLE: Duration = Duration::from_secs(60);
 
 /// What is called when the journal can never write again.
 pub type OnJournalFailure = Arc<dyn Fn(&JournalError) + Send + Sync>;
+
+/// Reads the configuration as it is now.
+pub type ConfigSource = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
 /// What a node is started with.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub struct NodeOptions {
     pub master_key: Option<MasterKey>,
     /// The handle on the log's level, for HTTP. Default none: it cannot be changed.
     pub log_level: Option<LogLevel>,
+    /// Reads the configuration again. Default none: it cannot be read again while the node runs.
+    pub config_source: Option<ConfigSource>,
     /// What is called when the journal can never write again. Default: the process ends with
     /// [`EXIT_JOURNAL_FAILED`](crate::node::EXIT_JOURNAL_FAILED), as nothing it would say from then on
     /// could be relied on. Tests that want to live on give another.
@@ -52,6 +57,7 @@ impl NodeOptions {
             config: Arc::new(config),
             master_key: None,
             log_level: None,
+            config_source: None,
             on_journal_failure: Arc::new(|_| signals::end_journal_failed()),
         }
     }
@@ -60,6 +66,13 @@ impl NodeOptions {
     #[must_use]
     pub fn of(loaded: Loaded) -> Self {
         Self { master_key: loaded.master_key, ..Self::new(loaded.config) }
+    }
+
+    /// Sets how the configuration is read again.
+    #[must_use]
+    pub fn config_source(mut self, source: ConfigSource) -> Self {
+        self.config_source = Some(source);
+        self
     }
 
     /// Sets the handle on the log's level.
@@ -103,7 +116,8 @@ impl Node {
                 let level = options.log_level.clone().unwrap_or_else(LogLevel::detached);
                 let keys = Arc::new(HttpKeys(gate.clone()));
                 let routes =
-                    Http::new(config.clone(), metrics.clone(), level, status.clone(), status.clone(), keys);
+                    Http::new(config.clone(), metrics.clone(), level, status.clone(), status.clone(), keys)
+                        .endpoints(status.clone());
                 Some(serve_http(listener, routes, &config, tls.clone(), http_stop.clone())?)
             }
             None => None,
@@ -126,7 +140,10 @@ impl Node {
         );
         halt.sessions = Some(shared.clone());
         let zeromq_stop = halt.stop.child_token();
-        let zeromq = zeromq::start(endpoints, &shards, &gate, &metrics, &zeromq_stop)?;
+        let registry = Registry::new(shards.clone(), gate.clone(), metrics.clone(), zeromq_stop.clone());
+        let zeromq = Arc::new(registry);
+        zeromq.reconcile(endpoints).await?;
+        status.has_endpoints(&zeromq);
         let native_address = match native {
             Some(listener) => {
                 let listening = listener.listen()?;
@@ -143,6 +160,9 @@ impl Node {
             native_address,
             http,
             http_stop,
+            gate,
+            config_source: options.config_source,
+            reloading: tokio::sync::Mutex::default(),
             zeromq,
             zeromq_stop,
             shared,

@@ -53,9 +53,20 @@ impl Gate {
         self.security.borrow().clone()
     }
 
-    /// From now on these users, keys and permissions count, and no others.
-    pub fn replace(&self, security: SecurityConfig) {
-        self.security.send_replace(Arc::new(security));
+    /// From now on these users, keys and permissions count, and no others. Says whether that changed anything.
+    pub fn replace(&self, security: SecurityConfig) -> bool {
+        self.security.send_if_modified(|current| {
+            let is_changed = **current != security;
+            *current = Arc::new(security);
+            is_changed
+        })
+    }
+
+    /// Whether peers that have not shown who they are may be let in from elsewhere, and from this machine.
+    #[must_use]
+    pub fn lets_in(&self) -> (bool, bool) {
+        let security = self.security();
+        (security.allow_unauthenticated, !security.requires_authentication(true))
     }
 
     /// Changes from now on.

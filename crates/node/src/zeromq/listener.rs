@@ -20,6 +20,7 @@ use super::admission::{Admission, Slot};
 use super::drops::Drops;
 use super::hub::{self, Hub};
 use super::options::{Bind, EndpointKind, EndpointOptions};
+use super::peers::PeerList;
 use super::session::{self, SessionOptions};
 use crate::config::Action;
 use crate::security::Gate;
@@ -98,12 +99,22 @@ pub struct Listening {
     pub addr: Bound,
     /// Where workers or subscribers connect, if that is elsewhere.
     pub backend: Option<Bound>,
+    /// What it does, as the configuration calls it.
+    pub kind: &'static str,
     /// What it refused and dropped.
     pub drops: Drops,
+    /// Who is connected.
+    pub peers: PeerList,
     sessions: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Listening {
+    /// Tells the endpoint to stop: nobody is let in, and sessions finish what they have read.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Waits until the endpoint has been told to stop and its last session has ended.
     pub async fn stopped(&self) {
         self.sessions.wait().await;
@@ -185,7 +196,7 @@ fn run(
     let endpoint = Arc::new(endpoint);
     let hub = hub::exchange(&endpoint.kind);
     let hub = hub.map(|exchange| Arc::new(Hub::new(&endpoint.name, exchange, drops.clone())));
-    let mut addrs = Vec::new();
+    let (mut addrs, peers) = (Vec::new(), PeerList::default());
     let admission = Arc::new(Admission::default());
     for (side, listener, addr) in listeners {
         info!(endpoint = endpoint.name, %addr, "a ZeroMQ endpoint listens");
@@ -197,6 +208,7 @@ fn run(
             shards: shards.clone(),
             gate: gate.clone(),
             drops: drops.clone(),
+            peers: peers.clone(),
             stop: stop.clone(),
         };
         sessions.spawn(accept(listener, options, admission.clone(), sessions.clone()));
@@ -208,7 +220,16 @@ fn run(
     sessions.close();
     let mut addrs = addrs.into_iter();
     let addr = addrs.next().unwrap_or(Bound::Ipc(PathBuf::new()));
-    Listening { name: endpoint.name.clone(), addr, backend: addrs.next(), drops, sessions }
+    Listening {
+        name: endpoint.name.clone(),
+        addr,
+        backend: addrs.next(),
+        kind: endpoint.kind.as_str(),
+        drops,
+        peers,
+        sessions,
+        stop: stop.clone(),
+    }
 }
 
 enum Listener {

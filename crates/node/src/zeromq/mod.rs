@@ -24,6 +24,7 @@
 //! - `durable`, `ingest`: the two kinds of endpoint, as state machines without I/O.
 //! - `hub`: the endpoints whose peers talk to each other: an exchange of the crate `swarmmq-broker`, which the
 //!   sessions call themselves, and a queue for each peer.
+//! - [`registry`]: the endpoints that run, and what is changed about them meanwhile; [`peers`]: who is connected.
 //! - [`drops`]: what was refused or dropped, by endpoint and reason, counted in one place.
 mod admission;
 mod chunks;
@@ -38,6 +39,8 @@ mod mailbox;
 mod mechanisms;
 mod omq;
 pub mod options;
+pub mod peers;
+pub mod registry;
 mod session;
 mod subscription;
 mod wakeup;
@@ -47,3 +50,5 @@ pub mod zmtp;
 pub use drops::{Drops, Reason};
 pub use listener::{Bound, Listening, StartError, start};
 pub use options::{Bind, EndpointKind, EndpointOptions, Limits, Multipart, Security};
+pub use peers::{PeerList, PeerRecord};
+pub use registry::{Reconciled, Registry};

@@ -84,6 +84,17 @@ pub enum EndpointKind {
 }
 
 impl EndpointKind {
+    /// As the configuration calls it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Ingest { .. } => "ingest",
+            Self::RequestReply => "request-reply",
+            Self::PubSub { .. } => "pub-sub",
+        }
+    }
+
     /// What the node's socket is on this side.
     #[must_use]
     pub fn socket(&self, side: Side) -> SocketKind {

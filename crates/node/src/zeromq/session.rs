@@ -31,6 +31,7 @@ use super::mailbox::Mailbox;
 use super::mechanisms::Mechanisms;
 use super::omq::OmqConnection;
 use super::options::{EndpointKind, EndpointOptions, Limits};
+use super::peers::{PeerList, PeerRecord};
 use super::wakeup::Wakeup;
 use super::wire::{Moved, Wire};
 use super::zmtp::{Authenticate, PeerProperties, Shown, ZmtpError};
@@ -84,6 +85,7 @@ pub(super) struct SessionOptions {
     pub(super) shards: Arc<dyn Shards>,
     pub(super) gate: Arc<Gate>,
     pub(super) drops: Drops,
+    pub(super) peers: PeerList,
     pub(super) stop: CancellationToken,
 }
 
@@ -144,7 +146,15 @@ pub(super) async fn run<S>(
         user = principal.name(), routing_id = %peer.routing_id.escape_ascii(), "a ZeroMQ peer is connected"
     );
     let service = service(&options, &peer, principal.clone());
-    let guard = Guard { principal, is_local, changes };
+    let record = Arc::new(PeerRecord::new(
+        options.side,
+        from,
+        peer.socket_type,
+        peer.routing_id.clone(),
+        principal.name(),
+    ));
+    let _listed = options.peers.add(record.clone());
+    let guard = Guard { principal, is_local, changes, record };
     Session::new(wire, service, peer, guard, &options, &address).serve().await;
 }
 
@@ -167,6 +177,7 @@ struct Guard {
     principal: Principal,
     is_local: bool,
     changes: Changes,
+    record: Arc<PeerRecord>,
 }
 
 /// What serves a peer.
@@ -313,6 +324,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             while self.service.wants_input()
                 && let Some(frames) = self.wire.zmtp.poll_message()
             {
+                self.guard.record.count_received();
                 self.service.handle_message(frames);
             }
             if !self.service.wants_input() || !self.wire.zmtp.has_pending_input() {
@@ -332,6 +344,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             if !self.writing {
                 continue;
             }
+            self.guard.record.count_sent();
             let end = self.wire.send(&outgoing.frames);
             if let Some((subscription, bytes)) = outgoing.delivered {
                 self.deliveries.push_back((end, subscription, bytes));
