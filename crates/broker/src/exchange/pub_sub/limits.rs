@@ -23,9 +23,6 @@ pub struct PubSubLimits {
     pub subscription_bytes_total_max: usize,
     /// Longest prefix to subscribe to, bytes. Default 4,096.
     pub prefix_bytes_max: usize,
-    /// Whether a subscriber is sent only topics that it may subscribe to, each asked for when it is sent. Default
-    /// yes. Without it what counts is that it may subscribe to the prefix; right where everybody may everything.
-    pub check_topics: bool,
 }
 
 /// What a subscription is counted for besides the bytes of its prefix: about what it costs in the maps that hold it.
@@ -42,7 +39,6 @@ impl Default for PubSubLimits {
             subscription_bytes_max: 64 << 20,
             subscription_bytes_total_max: 512 << 20,
             prefix_bytes_max: 4096,
-            check_topics: true,
         }
     }
 }

@@ -73,7 +73,7 @@ impl PubSub {
         if matched.is_empty() && kept.is_none() {
             peers.dropped(publisher, Drop::Unwanted);
         }
-        matched.retain(|peer| self.reaches(*peer, &topic, kept, replaced, bytes, peers));
+        matched.retain(|peer| self.reaches(*peer, kept, replaced, bytes, peers));
         if !matched.is_empty() {
             peers.send_all(&matched, frames);
         }
@@ -85,16 +85,11 @@ impl PubSub {
     fn reaches(
         &mut self,
         peer: PeerId,
-        topic: &[u8],
         kept: Option<Version>,
         replaced: Option<Version>,
         bytes: usize,
         peers: &mut dyn Peers,
     ) -> bool {
-        if self.limits.check_topics && !peers.may(peer, Verb::Subscribe, topic) {
-            peers.dropped(peer, Drop::Forbidden);
-            return false;
-        }
         let behind = if self.behind > 0 { self.subscribers.get_mut(&peer) } else { None };
         let behind = behind.filter(|subscriber| subscriber.is_behind());
         let fits = match (behind, kept) {
@@ -185,11 +180,6 @@ impl PubSub {
                 None => (what == Owed::Update).then_some(Drop::Expired),
                 // It was cancelled meanwhile.
                 Some(value) if !self.trie.covers(&value.topic, peer, None) => None,
-                Some(value)
-                    if self.limits.check_topics && !peers.may(peer, Verb::Subscribe, &value.topic) =>
-                {
-                    Some(Drop::Forbidden)
-                }
                 Some(value) if peers.room(peer).fits(value.bytes) => {
                     peers.send(peer, value.frames.clone());
                     None
