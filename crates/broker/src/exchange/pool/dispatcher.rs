@@ -15,7 +15,7 @@ const ATTEMPTS_MAX: u8 = 2;
 /// Most frames of the parts of a reply that are joined for a client that can take only a whole one.
 const JOINED_FRAMES_MAX: usize = 1024;
 /// Bytes of the address that stands for a client.
-const TAG_BYTES: usize = 24;
+const TAG_BYTES: usize = 25;
 
 /// How the messages of a protocol are written.
 pub(in crate::exchange) trait Dialect {
@@ -234,9 +234,9 @@ impl<D: Dialect> Pool<D> {
 
     fn start(&mut self, now_ms: u64, id: RequestId, peer: PeerId, peers: &mut dyn Peers) {
         let bytes = self.requests.bytes_of(id);
+        self.requests.start(id, peer);
         let tag = self.tag(id);
-        let (Some(worker), Some(request)) = (self.workers.get_mut(peer), self.requests.start(id, peer))
-        else {
+        let (Some(worker), Some(request)) = (self.workers.get_mut(peer), self.requests.get(id)) else {
             return;
         };
         if let Some(entry) = self.services.get_mut(&worker.service) {
@@ -264,13 +264,15 @@ impl<D: Dialect> Pool<D> {
         })
     }
 
-    /// The address that stands for the client of a request: the endpoint's life, the request and the client.
+    /// The address that stands for the client of a request that a worker has: the endpoint's life, the request, the
+    /// client, and which worker it is, as the same may get the request twice.
     fn tag(&self, id: RequestId) -> Bytes {
-        let client = self.requests.get(id).map_or(0, |request| request.client.0);
+        let (client, attempts) = self.requests.get(id).map_or((0, 0), |one| (one.client.0, one.attempts));
         let mut tag = BytesMut::with_capacity(TAG_BYTES);
         tag.put_u64(self.life);
         tag.put_u64(id.0);
         tag.put_u64(client);
+        tag.put_u8(attempts);
         tag.freeze()
     }
 

@@ -164,12 +164,11 @@ impl<R> Requests<R> {
     }
 
     /// A worker gets a request.
-    pub(super) fn start(&mut self, id: RequestId, worker: PeerId) -> Option<&Request<R>> {
-        let request = self.table.get_mut(&id)?;
+    pub(super) fn start(&mut self, id: RequestId, worker: PeerId) {
+        let Some(request) = self.table.get_mut(&id) else { return };
         self.deadlines.remove(&(request.deadline_ms, id));
         request.worker = Some(worker);
         request.attempts = request.attempts.saturating_add(1);
-        Some(request)
     }
 
     /// A request waits again.

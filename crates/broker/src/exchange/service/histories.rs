@@ -202,8 +202,10 @@ impl World {
             Op::Leave(index) => {
                 let peer = pick(&self.workers, &index).unwrap();
                 self.read_worker(peer);
-                self.command(peer, WorkerCommand::Disconnect);
-                self.forget_worker(peer);
+                if self.broker.accepts(peer, &self.peers) {
+                    self.command(peer, WorkerCommand::Disconnect);
+                    self.forget_worker(peer);
+                }
             }
             Op::Garbage(index, bytes) => {
                 let peer = pick(&self.workers, &index).unwrap();
@@ -284,10 +286,9 @@ impl World {
                     worker.is_ready = false;
                     worker.work = Some((client, body[0].clone(), 0));
                     let order = &mut self.order[worker.service];
-                    assert!(
-                        !self.is_roomy || order.first() == Some(&peer),
-                        "{peer} is not the first of {order:?}"
-                    );
+                    // Others may have been removed and not have read it yet.
+                    let first = order.iter().find(|other| self.broker.pool.form_of(**other).is_some());
+                    assert!(!self.is_roomy || first == Some(&peer), "{peer} is not the first of {order:?}");
                     order.retain(|other| *other != peer);
                     let given = self.given.entry(body[0].clone()).or_default();
                     *given += 1;
@@ -298,6 +299,8 @@ impl World {
         if was_full {
             self.broker.drained(self.now, peer, &mut self.peers);
             self.broker.pool.check(self.now);
+            // It may have been given a request for which there was no room.
+            self.read_worker(peer);
         }
     }
 
@@ -319,6 +322,9 @@ impl World {
 
     fn ready(&mut self, peer: PeerId) {
         self.read_worker(peer);
+        if !self.broker.accepts(peer, &self.peers) {
+            return;
+        }
         let worker = self.workers.get_mut(&peer).unwrap();
         // If it is registered this ends it. It may have been removed without having been told yet: then this is a new
         // beginning, and it may get a request.

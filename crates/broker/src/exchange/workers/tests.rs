@@ -331,7 +331,7 @@ impl History {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
     #[test]
     fn every_request_is_answered_once_or_counted(
         ops in proptest::collection::vec(op(), 1..120),
