@@ -164,7 +164,8 @@ fn an_answer_has_the_form_of_the_question() {
     let worker = world.attach();
     world.say(worker, &[b"", b"MDPW02", b"\x01", b"echo"]);
     let client = world.attach();
-    let forms: [(&[&[u8]], &[&[u8]]); 3] =
+    type Form<'a> = (&'a [&'a [u8]], &'a [&'a [u8]]);
+    let forms: [Form<'_>; 3] =
         [(&[], &[b"MDPC01"]), (&[b""], &[b"MDPC02", b"\x01"]), (&[b"\0\0\0\x09", b""], &[b"MDPC01"])];
     for (before, header) in forms {
         let words: Vec<&[u8]> = [before, header, &[b"echo", b"hello"]].concat();

@@ -86,7 +86,8 @@ fn a_worker_gets_an_address_an_empty_frame_and_the_request_and_gives_it_back() {
     let mut world = World::new();
     let worker = world.worker();
     // What a REQ socket sends; a DEALER without the empty frame; one behind a proxy.
-    let cases: [(&[&[u8]], &[&[u8]]); 3] = [
+    type Case<'a> = (&'a [&'a [u8]], &'a [&'a [u8]]);
+    let cases: [Case<'_>; 3] = [
         (&[b"", b"hello", b""], &[b"", b"hello", b""]),
         (&[b"hello", b"you"], &[b"hello", b"you"]),
         (&[b"hop", b"", b"hello"], &[b"hop", b"", b"hello"]),
