@@ -7,6 +7,7 @@
 //! - [`ingest`]: a message of a PUSH peer made a message of ours.
 //! - [`mdp`]: Majordomo, services with workers: RFC 7/MDP, RFC 18/MDP and RFC 8/MMI.
 //! - [`ppp`]: Paranoid Pirate, a queue in front of workers: RFC 6/PPP.
+//! - [`tsp`]: Titanic, requests that are stored and answered later: RFC 9/TSP.
 //!
 //! A frame is a [`Bytes`](bytes::Bytes), a message a slice of them. Nothing here copies a payload
 //! that it does not have to encode.
@@ -16,3 +17,4 @@ pub mod mdp;
 mod options;
 pub mod ppp;
 pub mod reply;
+pub mod tsp;
