@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
+use rand::{Rng, RngExt};
 
 /// Pauses whose bound doubles from a least to a most, each drawn evenly between zero and its bound.
 ///
@@ -21,13 +21,18 @@ impl Backoff {
 
     /// The next pause.
     pub(crate) fn next_delay(&mut self) -> Duration {
+        self.next_delay_drawn_by(&mut rand::rng())
+    }
+
+    /// The next pause, by a source of chance that the caller has, so that it can be the same again.
+    pub(crate) fn next_delay_drawn_by(&mut self, chance: &mut impl Rng) -> Duration {
         let bound = self.bound();
         self.attempts = self.attempts.saturating_add(1);
-        bound.mul_f64(rand::rng().random_range(0.0..=1.0))
+        bound.mul_f64(chance.random_range(0.0..=1.0))
     }
 
     /// What the next pause is at most.
-    fn bound(&self) -> Duration {
+    pub(crate) fn bound(&self) -> Duration {
         let factor = 1_u32.checked_shl(self.attempts.min(31)).unwrap_or(u32::MAX);
         self.min.saturating_mul(factor).min(self.max)
     }

@@ -43,6 +43,8 @@ mod producer;
 mod request;
 mod settle;
 mod tls;
+#[cfg(feature = "zeromq")]
+pub mod zeromq;
 
 pub use client::{Client, Statistics};
 pub use consumer::{Consumer, ConsumerBuilder, Delivered};

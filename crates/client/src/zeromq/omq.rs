@@ -1,0 +1,155 @@
+//! The sockets of `omq-tokio`.
+//!
+//! What it does otherwise than libzmq, and what is done about it here: it lingers for no time unless told to, so a time
+//! is always set; a second subscription to a prefix is not counted, so [`Subscriber`](super::Subscriber) counts; its
+//! REQ cannot be relaxed or correlated, so requests go by DEALER.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use omq_tokio::{Endpoint, Message, Options, SocketType, TrySendError};
+
+use crate::zeromq::socket::{Connector, Frames, Socket, SocketError};
+
+/// Makes `DEALER` or `SUB` sockets, of crate `omq-tokio`, over TCP or IPC, without security (ZMTP's `NULL`).
+///
+/// With several addresses a `DEALER` connects to one at a time, and each further socket to the next, so that a request
+/// that is not answered is repeated elsewhere, as in the Guide's Freelance pattern. A `SUB` connects to all at once.
+///
+/// Its sockets live in the Tokio runtime in which they are made.
+#[derive(Debug, Clone)]
+pub struct OmqConnector {
+    socket_type: SocketType,
+    endpoints: Vec<Endpoint>,
+    next: usize,
+    options: Options,
+    linger: Duration,
+}
+
+/// How long a closed socket that is to linger sends what is queued.
+const LINGER: Duration = Duration::from_secs(1);
+/// Largest message that is read, in bytes, all its frames together. A larger one ends the connection.
+const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+impl OmqConnector {
+    /// Makes sockets for requests and workers. Addresses are as `tcp://host:port` or `ipc://path`, at least one.
+    ///
+    /// # Errors
+    /// [`SocketError::Configuration`] for what is no address, or where there is none.
+    pub fn dealer<E: AsRef<str>>(endpoints: impl IntoIterator<Item = E>) -> Result<Self, SocketError> {
+        Self::new(SocketType::Dealer, endpoints)
+    }
+
+    /// Makes sockets for a [`Subscriber`](super::Subscriber). Addresses as for [`dealer`](Self::dealer).
+    ///
+    /// # Errors
+    /// As for [`dealer`](Self::dealer).
+    pub fn subscriber<E: AsRef<str>>(endpoints: impl IntoIterator<Item = E>) -> Result<Self, SocketError> {
+        Self::new(SocketType::Sub, endpoints)
+    }
+
+    fn new<E: AsRef<str>>(
+        socket_type: SocketType,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> Result<Self, SocketError> {
+        let endpoints = endpoints.into_iter().map(|one| one.as_ref().parse()).collect::<Result<Vec<_>, _>>();
+        let endpoints: Vec<Endpoint> = endpoints.map_err(failed)?;
+        if endpoints.is_empty() {
+            return Err(SocketError::Configuration("there is no address".into()));
+        }
+        let options = Options::default().linger(LINGER).max_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { socket_type, endpoints, next: 0, options, linger: LINGER })
+    }
+
+    /// How long a socket that is closed in good order still sends what is queued. Default 1 s.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.options = self.options.linger(linger);
+        Self { linger, ..self }
+    }
+
+    /// Most messages queued to send, and as many received and not taken; more of the former are
+    /// [`SocketError::Full`], of the latter are left to the peer. Default 1,000, at least 1.
+    #[must_use]
+    pub fn high_water_mark(mut self, messages: u32) -> Self {
+        self.options = self.options.send_hwm(messages.max(1)).recv_hwm(messages.max(1));
+        self
+    }
+
+    /// Largest message that is read, in bytes, all its frames together. Default 32 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_message_size(bytes);
+        self
+    }
+
+    /// Where the next socket connects to.
+    fn take_turn(&mut self) -> Vec<Endpoint> {
+        if self.socket_type == SocketType::Sub {
+            return self.endpoints.clone();
+        }
+        let turn = self.next;
+        self.next = (turn + 1) % self.endpoints.len().max(1);
+        self.endpoints.get(turn).cloned().into_iter().collect()
+    }
+}
+
+impl Connector for OmqConnector {
+    type Socket = OmqSocket;
+
+    async fn connect(&mut self) -> Result<OmqSocket, SocketError> {
+        let socket = omq_tokio::Socket::try_new(self.socket_type, self.options.clone()).map_err(failed)?;
+        for endpoint in self.take_turn() {
+            socket.connect(endpoint).await.map_err(failed)?;
+        }
+        Ok(OmqSocket { socket, linger: self.linger })
+    }
+}
+
+/// A socket of crate `omq-tokio`.
+#[derive(Debug)]
+pub struct OmqSocket {
+    socket: omq_tokio::Socket,
+    linger: Duration,
+}
+
+impl Socket for OmqSocket {
+    fn send(&mut self, frames: Frames) -> Result<(), SocketError> {
+        self.socket.try_send(Message::multipart(frames)).map_err(|error| match error {
+            TrySendError::Full(_) => SocketError::Full,
+            TrySendError::Closed => SocketError::Closed,
+            TrySendError::Error(error) => failed(error),
+        })
+    }
+
+    async fn recv(&mut self) -> Result<Frames, SocketError> {
+        let message = self.socket.recv().await.map_err(failed)?;
+        Ok((0..message.len()).filter_map(|part| message.part_bytes(part)).collect())
+    }
+
+    async fn subscribe(&mut self, prefix: Bytes) -> Result<(), SocketError> {
+        self.socket.subscribe(prefix).await.map_err(failed)
+    }
+
+    async fn unsubscribe(&mut self, prefix: Bytes) -> Result<(), SocketError> {
+        self.socket.unsubscribe(prefix).await.map_err(failed)
+    }
+
+    async fn close(self, linger: bool) {
+        let linger = if linger { self.linger } else { Duration::ZERO };
+        if let Err(error) = self.socket.close_with_linger(Some(linger)).await {
+            tracing::debug!(%error, "a ZeroMQ socket did not close in good order");
+        }
+    }
+}
+
+fn failed(error: omq_tokio::Error) -> SocketError {
+    match error {
+        omq_tokio::Error::Closed => SocketError::Closed,
+        omq_tokio::Error::WouldBlock => SocketError::Full,
+        omq_tokio::Error::InvalidEndpoint(_)
+        | omq_tokio::Error::UnsupportedScheme(_)
+        | omq_tokio::Error::Config(_) => SocketError::Configuration(error.to_string()),
+        other => SocketError::Failed(other.to_string()),
+    }
+}
