@@ -4,6 +4,8 @@
 //! - [`LazyPirateClient`] asks a `REP` socket, with time-outs and repetitions.
 //! - [`MdpClient`] asks the services of a Majordomo broker.
 //! - [`Worker`] is a worker of a Majordomo broker, or of a queue of the Paranoid Pirate protocol.
+//! - [`TitanicClient`] has requests stored by a Titanic service, and asks for their replies later.
+//! - [`Subscriber`] keeps the last value of each topic, tells what it missed, and ends itself when it is too slow.
 //!
 //! Each pattern is a state machine without clock or socket, a driver that runs it, and a [`Socket`] below, which is a
 //! trait. [`OmqConnector`] makes those of crate `omq-tokio`.
@@ -12,6 +14,7 @@ mod conversation;
 #[cfg(test)]
 mod conversation_tests;
 mod driver;
+mod last_value;
 mod machine;
 mod mdp_client;
 mod omq;
@@ -20,18 +23,27 @@ mod pirate;
 mod pirate_tests;
 mod plain;
 mod request_options;
+mod retrieval;
+mod snail;
 mod socket;
+mod subscriber;
+mod titanic;
 mod worker;
 mod worker_dialects;
 mod worker_options;
 
 pub use conversation::ReplyError;
+pub use last_value::Continuity;
 pub use mdp_client::{MdpClient, MdpPart, MdpReply, REPLY_PARTS_MAX};
 pub use omq::{OmqConnector, OmqSocket};
 pub use pirate::NoReply;
 pub use plain::{LazyPirateClient, RequestError};
 pub use request_options::RequestOptions;
+pub use snail::{TimestampFormat, TooOld};
 pub use socket::{Connector, Frames, Socket, SocketError};
+pub use subscriber::{PREFIXES_MAX, SubscribeError, Subscriber, SubscriberOptions, Update};
 pub use swarmmq_protocol::zeromq::mdp::{ServiceName, ServiceNameError, Version as MdpVersion};
+pub use swarmmq_protocol::zeromq::tsp::{RequestId, RequestIdError, TspError};
+pub use titanic::{TitanicClient, TitanicError};
 pub use worker::{Worker, WorkerRequest};
 pub use worker_options::WorkerOptions;

@@ -1,7 +1,7 @@
 //! The sockets of `omq-tokio`.
 //!
-//! What it does otherwise than libzmq, and what is done about it here: it lingers for no time unless told to, so a time
-//! is always set; a second subscription to a prefix is not counted, so [`Subscriber`](super::Subscriber) counts; its
+//! What it does otherwise than libzmq, and what is done about it here: it lingers for no time unless told to, so
+//! sockets that end in good order are told; a second subscription to a prefix is not counted, so [`Subscriber`](super::Subscriber) counts; its
 //! REQ cannot be relaxed or correlated, so requests go by DEALER.
 
 use std::time::Duration;
@@ -57,14 +57,13 @@ impl OmqConnector {
         if endpoints.is_empty() {
             return Err(SocketError::Configuration("there is no address".into()));
         }
-        let options = Options::default().linger(LINGER).max_message_size(MESSAGE_BYTES_MAX);
+        let options = Options::default().linger(Duration::ZERO).max_message_size(MESSAGE_BYTES_MAX);
         Ok(Self { socket_type, endpoints, next: 0, options, linger: LINGER })
     }
 
     /// How long a socket that is closed in good order still sends what is queued. Default 1 s.
     #[must_use]
-    pub fn linger(mut self, linger: Duration) -> Self {
-        self.options = self.options.linger(linger);
+    pub fn linger(self, linger: Duration) -> Self {
         Self { linger, ..self }
     }
 

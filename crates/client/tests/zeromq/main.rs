@@ -8,6 +8,8 @@
 
 mod peer;
 mod requests;
+mod subscribers;
+mod titanic;
 mod workers;
 
 use std::future::Future;

@@ -39,6 +39,16 @@ impl Peer {
         soon("room to send", self.socket.send(Message::multipart(frames))).await.unwrap();
     }
 
+    /// Waits until nobody is connected.
+    pub(crate) async fn deserted(&self) {
+        let deserted = async {
+            while !self.socket.connections().await.unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("the end of all connections", deserted).await;
+    }
+
     pub(crate) async fn close(self) {
         self.socket.close_with_linger(Some(Duration::ZERO)).await.unwrap();
     }
