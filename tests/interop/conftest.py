@@ -52,7 +52,7 @@ def free_ports(count):
 class Node:
     """The real program, with a data directory that outlives it."""
 
-    def __init__(self, folder, endpoints=()):
+    def __init__(self, folder, endpoints=(), more_yaml=""):
         """With more endpoints, each as (name, kind, keys); a key `backend: True` is given a port."""
         self.folder = folder
         self.front, self.back, lines = {}, {}, []
@@ -76,7 +76,7 @@ zeromq:
     - {{ name: durable, kind: durable, bind: "tcp://127.0.0.1:{self.durable_port}" }}
     - {{ name: ingest, kind: ingest, bind: "tcp://127.0.0.1:{self.ingest_port}", queue: events }}
 {more}
-""")
+{more_yaml}""")
         self.process = None
         self.log = None
 
@@ -103,9 +103,21 @@ zeromq:
             probe.connect(self.durable)
             probe.send_multipart([b"SWMQ1", b"", b"PUT", b"probe", b"x", b"ttl-ms=1"])
             try:
-                return probe.recv_multipart()[2] == b"OK"
+                # With permissions it may not put, but it is answered.
+                return probe.recv_multipart()[2] in (b"OK", b"ERROR")
             except zmq.Again:
                 return False
+
+    def see(self, *words):
+        """What `swarmmq zeromq` says."""
+        command = [program(), "zeromq", *words, "--http", f"127.0.0.1:{self.http}", "--json"]
+        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    def drops(self, endpoint):
+        return next(one for one in self.see("ls")["endpoints"] if one["name"] == endpoint)["drops"]
+
+    def peers(self, endpoint):
+        return self.see("peers", endpoint)["peers"]
 
     def output(self):
         return (self.folder / "node.log").read_text(errors="replace")[-4000:]
@@ -132,8 +144,8 @@ def node_with(tmp_path):
     """Starts a node with more endpoints."""
     nodes = []
 
-    def start(*endpoints):
-        node = Node(tmp_path, endpoints)
+    def start(*endpoints, more=""):
+        node = Node(tmp_path, endpoints, more)
         nodes.append(node)
         return node.start()
 

@@ -4,6 +4,7 @@
 #[path = "../native/peer.rs"]
 #[allow(dead_code, reason = "helpers of other tests")]
 mod peer;
+mod reload;
 mod settings;
 
 use std::net::SocketAddr;
