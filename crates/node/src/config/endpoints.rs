@@ -53,7 +53,7 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
             at("queue"),
             "a durable endpoint has no queue: each request names its destination (remove it, or use `kind: ingest`)",
         ),
-        (EndpointKind::RequestReply | EndpointKind::PubSub, Some(_)) => findings.conflict(
+        (_, Some(_)) if kind != EndpointKind::Ingest => findings.conflict(
             at("queue"),
             "an endpoint of this kind stores nothing (remove it, or use `kind: ingest`)",
         ),
@@ -62,6 +62,13 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
     match (kind, endpoint.pub_sub.changed()) {
         (EndpointKind::PubSub, _) => endpoint.pub_sub.validate(path, findings),
         (_, Some(key)) => findings.conflict(at(key), "only an endpoint of the kind pub-sub has this key"),
+        _ => {}
+    }
+    match (kind, endpoint.pool.changed()) {
+        (EndpointKind::Service | EndpointKind::Workers, _) => endpoint.pool.validate(path, findings),
+        (_, Some(key)) => {
+            findings.conflict(at(key), "only an endpoint of the kind service or workers has this key");
+        }
         _ => {}
     }
     match (kind.has_backend(), endpoint.backend) {

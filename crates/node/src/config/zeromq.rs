@@ -9,6 +9,7 @@ use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 
 use super::address::Bind;
 use super::fields::{Fields, Section, Value};
+use super::pool::PoolConfig;
 use super::problem::ProblemKind;
 use super::pub_sub::PubSubConfig;
 use super::quantity::Size;
@@ -60,13 +61,15 @@ pub struct EndpointConfig {
     pub kind: Option<EndpointKind>,
     /// Where it binds. Required.
     pub bind: Option<Bind>,
-    /// Where workers connect, of a `request-reply` endpoint, and subscribers, of a `pub-sub` endpoint; clients and
-    /// publishers connect to `bind`. Required there, not allowed elsewhere.
+    /// Where workers connect, of a `request-reply` or `workers` endpoint, and subscribers, of a `pub-sub` endpoint;
+    /// clients and publishers connect to `bind`. Required there, not allowed elsewhere.
     pub backend: Option<Bind>,
     /// The destination that an `ingest` endpoint stores into. Required there, not allowed elsewhere.
     pub queue: Option<DestinationName>,
     /// What only `pub-sub` endpoints have. Its keys stand among the others.
     pub pub_sub: PubSubConfig,
+    /// What only `service` and `workers` endpoints have. Its keys stand among the others.
+    pub pool: PoolConfig,
     /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
     /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
     pub mechanisms: Vec<Mechanism>,
@@ -109,6 +112,7 @@ impl Default for EndpointConfig {
             backend: None,
             queue: None,
             pub_sub: PubSubConfig::default(),
+            pool: PoolConfig::default(),
             mechanisms: vec![Mechanism::Null],
             curve_secret_key_file: None,
             max_connections: 10_000,
@@ -143,6 +147,7 @@ impl Section for EndpointConfig {
             backend,
             queue,
             pub_sub,
+            pool,
             mechanisms,
             curve_secret_key_file,
             max_connections,
@@ -163,6 +168,7 @@ impl Section for EndpointConfig {
         fields.value("backend", backend);
         fields.value("queue", queue);
         pub_sub.fields(fields);
+        pool.fields(fields);
         fields.value("mechanisms", mechanisms);
         fields.value("curve_secret_key_file", curve_secret_key_file);
         fields.value("max_connections", max_connections);
@@ -190,6 +196,10 @@ pub enum EndpointKind {
     RequestReply,
     /// A proxy between publishers (PUB, XPUB) and subscribers (SUB, XSUB), which may keep the last value of each topic.
     PubSub,
+    /// A Majordomo broker, RFC 7/MDP and RFC 18/MDP: services with workers, clients and workers on one address.
+    Service,
+    /// A Paranoid Pirate queue, RFC 6/PPP, between clients and equal workers.
+    Workers,
 }
 
 impl EndpointKind {
@@ -197,19 +207,21 @@ impl EndpointKind {
     #[must_use]
     pub fn has_backend(self) -> bool {
         match self {
-            Self::Durable | Self::Ingest => false,
-            Self::RequestReply | Self::PubSub => true,
+            Self::Durable | Self::Ingest | Self::Service => false,
+            Self::RequestReply | Self::PubSub | Self::Workers => true,
         }
     }
 }
 
 words!(
     EndpointKind,
-    "a kind of endpoint: durable, ingest, request-reply or pub-sub",
+    "a kind of endpoint: durable, ingest, request-reply, pub-sub, service or workers",
     EndpointKind::Durable = "durable",
     EndpointKind::Ingest = "ingest",
     EndpointKind::RequestReply = "request-reply",
     EndpointKind::PubSub = "pub-sub",
+    EndpointKind::Service = "service",
+    EndpointKind::Workers = "workers",
 );
 
 /// How a ZeroMQ peer shows who it is.

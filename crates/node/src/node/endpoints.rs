@@ -1,5 +1,7 @@
 //! From configured ZeroMQ endpoints to those that are started.
 
+use swarmmq_broker::exchange::PoolLimits;
+
 use crate::config::{Action, Config, EndpointConfig, EndpointKind, Mechanism};
 use crate::node::error::StartError;
 use crate::security::{Gate, read_curve_secret};
@@ -46,6 +48,12 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         (EndpointKind::Ingest, None) => return Ok(None),
         (EndpointKind::RequestReply, _) => zeromq::EndpointKind::RequestReply,
         (EndpointKind::PubSub, _) => zeromq::EndpointKind::PubSub { limits: endpoint.pub_sub.limits() },
+        (EndpointKind::Service, _) => {
+            zeromq::EndpointKind::Service { limits: endpoint.pool.limits(PoolLimits::default()) }
+        }
+        (EndpointKind::Workers, _) => {
+            zeromq::EndpointKind::Workers { limits: endpoint.pool.limits(PoolLimits::paranoid_pirate()) }
+        }
     };
     let offers = |mechanism| endpoint.mechanisms.contains(&mechanism);
     let curve = match (offers(Mechanism::Curve), &endpoint.curve_secret_key_file) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmmq_broker::exchange::{PubSubLimits, Side};
+use swarmmq_broker::exchange::{PoolLimits, PubSubLimits, Side};
 use swarmmq_protocol::DestinationName;
 use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use swarmmq_protocol::zeromq::{durable, ingest};
@@ -81,6 +81,16 @@ pub enum EndpointKind {
         /// What bounds it, and whether it keeps last values.
         limits: PubSubLimits,
     },
+    /// A Majordomo broker: requests of REQ and DEALER peers to DEALER peers that serve a service, on one address.
+    Service {
+        /// What bounds it, and its times.
+        limits: PoolLimits,
+    },
+    /// A Paranoid Pirate queue: requests of REQ and DEALER peers to DEALER peers that say that they are ready.
+    Workers {
+        /// What bounds it, and its times.
+        limits: PoolLimits,
+    },
 }
 
 impl EndpointKind {
@@ -103,7 +113,9 @@ impl EndpointKind {
             (Self::RequestReply, Side::Back) => SocketKind::Dealer,
             (Self::PubSub { .. }, Side::Front) => SocketKind::XSub,
             (Self::PubSub { .. }, Side::Back) => SocketKind::XPub,
-            (Self::Durable | Self::RequestReply, _) => SocketKind::Router,
+            (Self::Durable | Self::RequestReply | Self::Service { .. } | Self::Workers { .. }, _) => {
+                SocketKind::Router
+            }
         }
     }
 
@@ -111,7 +123,10 @@ impl EndpointKind {
     #[must_use]
     pub fn peers(&self, side: Side) -> &'static [&'static str] {
         match (self, side) {
-            (Self::Durable, _) => &["REQ", "DEALER"],
+            (Self::Durable | Self::Service { .. }, _) | (Self::Workers { .. }, Side::Front) => {
+                &["REQ", "DEALER"]
+            }
+            (Self::Workers { .. }, Side::Back) => &["DEALER"],
             (Self::Ingest { .. }, _) => &["PUSH"],
             (Self::RequestReply, Side::Front) => &["REQ", "DEALER", "ROUTER"],
             (Self::RequestReply, Side::Back) => &["REP", "DEALER", "ROUTER"],
@@ -126,7 +141,7 @@ impl EndpointKind {
         match self {
             Self::Durable => limits.frames_max.min(durable::FRAMES_MAX),
             Self::Ingest { .. } => limits.frames_max.min(ingest::FRAMES_MAX),
-            Self::RequestReply | Self::PubSub { .. } => limits.frames_max,
+            _ => limits.frames_max,
         }
     }
 }

@@ -13,3 +13,4 @@ mod pub_sub;
 mod raw;
 mod request_reply;
 mod rights;
+mod service;

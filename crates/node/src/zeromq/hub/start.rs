@@ -1,6 +1,6 @@
 //! From an endpoint's kind to its exchange.
 
-use swarmmq_broker::exchange::{Exchange, PubSub, RequestReply};
+use swarmmq_broker::exchange::{Exchange, Majordomo, ParanoidPirate, PubSub, RequestReply};
 
 use crate::zeromq::options::EndpointKind;
 
@@ -9,6 +9,19 @@ pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchang
     match kind {
         EndpointKind::RequestReply => Some(Box::new(RequestReply::new())),
         EndpointKind::PubSub { limits } => Some(Box::new(PubSub::new(limits.clone()))),
+        EndpointKind::Service { limits } => Some(Box::new(Majordomo::new(limits.clone(), life()))),
+        EndpointKind::Workers { limits } => Some(Box::new(ParanoidPirate::new(limits.clone(), life()))),
         EndpointKind::Durable | EndpointKind::Ingest { .. } => None,
     }
+}
+
+/// A number that no earlier exchange at this address had, as far as chance goes.
+fn life() -> u64 {
+    let mut bytes = [0; 8];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        tracing::warn!(
+            "the system gives no random numbers: late replies to an earlier run may be taken for new ones"
+        );
+    }
+    u64::from_be_bytes(bytes)
 }
