@@ -4,20 +4,24 @@
 //! sockets that end in good order are told; a second subscription to a prefix is not counted, so [`Subscriber`](super::Subscriber) counts; its
 //! REQ cannot be relaxed or correlated, so requests go by DEALER.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use omq_tokio::{Endpoint, Message, Options, SocketType, TrySendError};
+use omq_tokio::{
+    CurveKeypair, CurvePublicKey, CurveSecretKey, Endpoint, Message, Options, SocketType, TrySendError,
+};
 
 use crate::zeromq::socket::{Connector, Frames, Socket, SocketError};
 
-/// Makes `DEALER` or `SUB` sockets, of crate `omq-tokio`, over TCP or IPC, without security (ZMTP's `NULL`).
+/// Makes `DEALER` or `SUB` sockets, of crate `omq-tokio`, over TCP or IPC. Without [`plain`](Self::plain) or
+/// [`curve`](Self::curve) they have no security (ZMTP's `NULL`).
 ///
 /// With several addresses a `DEALER` connects to one at a time, and each further socket to the next, so that a request
 /// that is not answered is repeated elsewhere, as in the Guide's Freelance pattern. A `SUB` connects to all at once.
 ///
 /// Its sockets live in the Tokio runtime in which they are made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OmqConnector {
     socket_type: SocketType,
     endpoints: Vec<Endpoint>,
@@ -30,6 +34,8 @@ pub struct OmqConnector {
 const LINGER: Duration = Duration::from_secs(1);
 /// Largest message that is read, in bytes, all its frames together. A larger one ends the connection.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most bytes of a name or a password of PLAIN.
+const PLAIN_BYTES_MAX: usize = 255;
 
 impl OmqConnector {
     /// Makes sockets for requests and workers. Addresses are as `tcp://host:port` or `ipc://path`, at least one.
@@ -82,6 +88,38 @@ impl OmqConnector {
         self
     }
 
+    /// Shows a name and a password, RFC 24/PLAIN, which anybody on the way can read: 0 to 255 visible ASCII characters
+    /// each.
+    ///
+    /// # Errors
+    /// [`SocketError::Configuration`] for other names and passwords.
+    pub fn plain(mut self, username: &str, password: &str) -> Result<Self, SocketError> {
+        let sound =
+            |text: &str| text.len() <= PLAIN_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !sound(username) || !sound(password) {
+            let reason = "a name and a password have at most 255 visible ASCII characters";
+            return Err(SocketError::Configuration(reason.into()));
+        }
+        self.options = self.options.plain_client(username, password);
+        Ok(self)
+    }
+
+    /// Encrypts, and shows the key of this side, RFC 26/CURVE: the server's public key and this side's secret one, in 40
+    /// characters of Z85 (RFC 32).
+    ///
+    /// # Errors
+    /// [`SocketError::Configuration`] for what is no key.
+    pub fn curve(mut self, server_public_key: &str, secret_key: &str) -> Result<Self, SocketError> {
+        // What is wrong with a secret is not said.
+        let key_error =
+            |which: &str| SocketError::Configuration(format!("{which} is not 40 characters of Z85"));
+        let server = CurvePublicKey::from_z85(server_public_key).map_err(|_| key_error("the public key"))?;
+        let secret = CurveSecretKey::from_z85(secret_key).map_err(|_| key_error("the secret key"))?;
+        let keys = CurveKeypair { public: secret.derive_public(), secret };
+        self.options = self.options.curve_client(keys, server);
+        Ok(self)
+    }
+
     /// Where the next socket connects to.
     fn take_turn(&mut self) -> Vec<Endpoint> {
         if self.socket_type == SocketType::Sub {
@@ -90,6 +128,16 @@ impl OmqConnector {
         let turn = self.next;
         self.next = (turn + 1) % self.endpoints.len().max(1);
         self.endpoints.get(turn).cloned().into_iter().collect()
+    }
+}
+
+impl fmt::Debug for OmqConnector {
+    /// Without the options, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OmqConnector")
+            .field("socket_type", &self.socket_type)
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
     }
 }
 

@@ -17,7 +17,11 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn bind(socket_type: SocketType, endpoint: &str) -> Self {
-        let socket = Socket::new(socket_type, Options::default().linger(Duration::from_secs(1)));
+        Self::bind_with(socket_type, endpoint, Options::default()).await
+    }
+
+    pub(crate) async fn bind_with(socket_type: SocketType, endpoint: &str, options: Options) -> Self {
+        let socket = Socket::new(socket_type, options.linger(Duration::from_secs(1)));
         let endpoint = socket.bind(endpoint).await.unwrap();
         Self { socket, endpoint }
     }

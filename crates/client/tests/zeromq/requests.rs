@@ -147,3 +147,35 @@ async fn services_are_asked_in_both_versions() {
     let reply = soon("the reply", asking).await.unwrap().unwrap();
     assert_eq!(reply, MdpReply { partial: vec![frames(&[b"1"]), frames(&[b"2"])], last: frames(&[b"3"]) });
 }
+
+#[tokio::test]
+async fn servers_that_want_a_password_or_a_key_are_shown_one() {
+    use omq_tokio::{CurveKeypair, Options};
+    let (server_keys, keys) = (CurveKeypair::generate(), CurveKeypair::generate());
+    let (public, secret) = (server_keys.public.to_z85(), keys.secret.to_z85());
+    let wants_a_password = Options::default().plain_server_credentials([("user", "secret")]);
+    let wants_a_key = Options::default().curve_server(server_keys);
+    for (options, by_password) in [(wants_a_password, true), (wants_a_key, false)] {
+        let server = Peer::bind_with(SocketType::Router, "tcp://127.0.0.1:0", options).await;
+        let connector = OmqConnector::dealer([server.address()]).unwrap();
+        let stranger = LazyPirateClient::new(connector.clone(), self::options(Duration::from_millis(50)));
+        assert!(matches!(stranger.unwrap().request(["hello"]).await, Err(RequestError::NoReply(_))));
+        let connector =
+            if by_password { connector.plain("user", "secret") } else { connector.curve(&public, &secret) };
+        let connector = connector.unwrap();
+        assert!(!format!("{connector:?}").contains("secret"));
+        let mut client = LazyPirateClient::new(connector, self::options(PATIENCE)).unwrap();
+        let asking = tokio::spawn(async move { client.request(["hello"]).await });
+        let request = server.recv("a request").await;
+        server.send(to(&request[0], &[b"", b"world"])).await;
+        assert_eq!(soon("the reply", asking).await.unwrap().unwrap(), frames(&[b"world"]));
+    }
+    let connector = OmqConnector::dealer(["tcp://127.0.0.1:1"]).unwrap();
+    assert!(connector.clone().plain("user name", "").is_err());
+    assert!(connector.clone().plain(&"x".repeat(256), "").is_err());
+    let error = connector.curve(&public, "hunter2").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the socket cannot be used like this: the secret key is not 40 characters of Z85"
+    );
+}
