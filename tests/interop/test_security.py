@@ -145,4 +145,6 @@ def test_plain_beside_null_on_one_endpoint(context, node_with):
     assert put(plain_username=b"ada", plain_password=b"secret")[2] == b"OK"
     assert put()[2:4] == [b"ERROR", b"FORBIDDEN"]
     wrong = refused(context, node.front["both"], plain_username=b"ada", plain_password=b"guess")
-    assert wrong == zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    # The node says ERROR 400, of which libzmq 4.3.5 tells a failed handshake, but not of which kind.
+    assert wrong in (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+    until("it is counted", lambda: node.drops("both").get("credentials"))

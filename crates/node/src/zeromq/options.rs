@@ -102,6 +102,8 @@ impl EndpointKind {
             Self::Ingest { .. } => "ingest",
             Self::RequestReply => "request-reply",
             Self::PubSub { .. } => "pub-sub",
+            Self::Service { .. } => "service",
+            Self::Workers { .. } => "workers",
         }
     }
 
