@@ -104,6 +104,28 @@ fn durable_envelope() -> Seeds {
     seeds
 }
 
+/// Messages of peers, as the target reads them: 240 and more are words of the protocols.
+fn services() -> Seeds {
+    let ready_01: &[u8] = &[97, 1, 4, 240, 243, 245, 251];
+    let ready_02: &[u8] = &[99, 1, 3, 244, 245, 251];
+    let request_01: &[u8] = &[96, 1, 4, 240, 241, 251, 1, b'a'];
+    let request_02: &[u8] = &[98, 1, 4, 242, 245, 251, 1, b'a'];
+    // The peer answers what it was sent last: REPLY, PARTIAL, FINAL.
+    let (reply_01, partial_02, final_02): (&[u8], &[u8], &[u8]) = (&[1, 1, 2], &[3, 1, 2], &[3, 1, 3]);
+    let pirate: &[u8] = &[97, 1, 1, 245, 96, 1, 2, 240, 1, b'a', 1, 1, 0];
+    vec![
+        seed("reply", &[ready_01, request_01, reply_01]),
+        seed("parts", &[ready_02, request_02, partial_02, final_02]),
+        seed("mixed", &[ready_02, request_01, partial_02, final_02, ready_01, request_02, reply_01]),
+        seed("worker-gone", &[ready_01, ready_02, request_01, request_02, &[253, 0], final_02]),
+        seed("silence", &[ready_01, request_01, &[96, 255], &[1, 240], &[96, 255, 1, 240]]),
+        seed("management", &[ready_01, &[96, 1, 4, 240, 241, 252, 251], &[96, 1, 4, 240, 241, 254, 240]]),
+        seed("disconnect", &[ready_01, &[97, 1, 3, 240, 243, 249], ready_01]),
+        seed("one-frame", &[&[96, 0, 1, 240, 97, 0, 1, 245, 97, 0, 1, 246, 97, 0, 1, 0]]),
+        seed("pirate", &[pirate]),
+    ]
+}
+
 fn zmtp() -> Seeds {
     let mut greeting = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 1];
     greeting.extend(b"NULL");
@@ -346,6 +368,7 @@ fn main() -> io::Result<()> {
         ("responses", bodies(0x82)),
         ("message", message()),
         ("durable_envelope", durable_envelope()),
+        ("services", services()),
         ("zmtp", zmtp()),
         ("journal_files", journal_files()),
         ("journal_recovery", journal_recovery()),

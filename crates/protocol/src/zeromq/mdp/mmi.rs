@@ -11,7 +11,7 @@ use super::ServiceName;
 pub const PREFIX: &[u8] = b"mmi.";
 /// Asks whether a service, named by the body, has a worker: 200 or 404.
 pub const SERVICE: &[u8] = b"mmi.service";
-/// Asks how many workers a service has: 200 and the number in decimal.
+/// Asks how many workers a service has: 200 and the number in decimal, or 404.
 pub const WORKERS: &[u8] = b"mmi.workers";
 /// Asks for the services that have workers: 200 and a frame for each name.
 pub const SERVICES: &[u8] = b"mmi.services";
