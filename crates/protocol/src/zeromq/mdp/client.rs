@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{
-    Header, MdpError, ServiceName, Version, command_frame, read_body, split, split_command, split_service,
+use super::frames::{
+    Header, MdpError, Version, command_frame, read_body, split, split_command, split_service,
 };
+use super::name::ServiceName;
 
 const REQUEST: u8 = 1;
 const PARTIAL: u8 = 2;

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use bytes::Bytes;
+
 use super::*;
 
 fn frames(words: &[&[u8]]) -> Vec<Bytes> {

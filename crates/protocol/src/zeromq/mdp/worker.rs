@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{
-    ADDRESS_FRAME_BYTES_MAX, Header, MdpError, ServiceName, Version, command_frame, nothing_more, read_body,
-    split, split_command, split_service,
+use super::frames::{
+    ADDRESS_FRAME_BYTES_MAX, Header, MdpError, Version, command_frame, nothing_more, read_body, split,
+    split_command, split_service,
 };
+use super::name::ServiceName;
 
 const READY: u8 = 1;
 const REQUEST: u8 = 2;
