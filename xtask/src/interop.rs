@@ -1,6 +1,9 @@
 //! `cargo xtask interop`: ZeroMQ clients that we did not write, against the program that we ship.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     failure::Failure,
@@ -18,14 +21,26 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let own = fs::read_to_string(tests.join("requirements.txt")).unwrap_or_default();
     let python = environment(root, &requirements(&own))?;
     let binary = release_binary(root)?;
+    let patterns = patterns(root)?;
     Step::new("interop", python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args([tests])
         .args(args)
         .env("SWARMMQ_BIN", binary)
+        .env("SWARMMQ_PATTERNS", patterns)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(root)
         .run()
+}
+
+/// The example of the client library in which its patterns run, each of them a verb.
+fn patterns(root: &Path) -> Result<PathBuf, Failure> {
+    Step::cargo("build the patterns")
+        .args(["build", "--quiet", "--release", "--locked", "--package", "swarmmq"])
+        .args(["--features", "zeromq", "--example", "patterns"])
+        .current_dir(root)
+        .run()?;
+    Ok(target_folder(root).join("release/examples/patterns"))
 }
 
 /// The base, less what the tests pin themselves, and then what the tests ask for.
@@ -40,7 +55,7 @@ fn requirements(own: &str) -> String {
 }
 
 /// A Python of our own with these packages; made again only when the list changes.
-fn environment(root: &Path, requirements: &str) -> Result<std::path::PathBuf, Failure> {
+fn environment(root: &Path, requirements: &str) -> Result<PathBuf, Failure> {
     let folder = target_folder(root).join("venv");
     let python = folder.join("bin/python");
     let made_for = folder.join("made-for.txt");

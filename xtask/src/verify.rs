@@ -50,6 +50,7 @@ fn lints(root: &Path) -> Result<(), Failure> {
 fn documentation(root: &Path) -> Result<(), Failure> {
     Step::cargo("documentation")
         .args(["doc", "--quiet", "--no-deps", "--workspace", "--lib", "--locked"])
+        .args(["--features", "swarmmq/zeromq"])
         .env("RUSTDOCFLAGS", "-D warnings")
         .current_dir(root)
         .run()

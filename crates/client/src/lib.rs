@@ -9,6 +9,9 @@
 //!   extended or rejected;
 //! - [`Client::pull`] for one batch, and the administration of destinations and groups.
 //!
+//! Programs that speak plain ZeroMQ, to SwarmMQ or to others, find the patterns of the ZeroMQ Guide in the module
+//! `zeromq`, with the feature of that name. It is off by default: what speaks the native protocol needs no ZMTP.
+//!
 //! ```no_run
 //! use swarmmq::{Client, DestinationName, Message};
 //!
