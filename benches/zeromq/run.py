@@ -1,0 +1,131 @@
+"""The node's ZeroMQ proxies beside libzmq's zmq_proxy, in one run, interleaved.
+
+    python3 benches/zeromq/run.py [--rounds N] [--seconds S] [--node PROGRAM]
+
+Needs a C compiler and libzmq's headers (Debian: libzmq3-dev). The load is C on libzmq for both.
+"""
+
+import argparse
+import pathlib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SIZES = (64, 1024, 65536)
+PEERS = (1, 8)
+
+
+def ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    found = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return found
+
+
+def listens(port):
+    for _ in range(1000):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.01)
+    sys.exit(f"nothing listens on port {port}")
+
+
+class Libzmq:
+    name = "zmq_proxy"
+
+    def __init__(self, folder, load, kind, node):
+        front, back = ports(2)
+        self.front, self.back = f"tcp://127.0.0.1:{front}", f"tcp://127.0.0.1:{back}"
+        self.process = subprocess.Popen([load, "proxy", kind, self.front, self.back])
+        listens(front)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Ours:
+    name = "swarmmq"
+
+    def __init__(self, folder, load, kind, node):
+        front, back, native, http = ports(4)
+        self.front, self.back = f"tcp://127.0.0.1:{front}", f"tcp://127.0.0.1:{back}"
+        kind = {"rr": "request-reply", "ps": "pub-sub"}[kind]
+        config = folder / "node.yaml"
+        config.write_text(
+            f"""node: {{ data_dir: "{folder / 'data'}" }}
+listen: {{ native: "127.0.0.1:{native}", http: "127.0.0.1:{http}" }}
+telemetry: {{ log_level: warn }}
+zeromq:
+  endpoints:
+    - {{ name: bench, kind: {kind}, bind: "{self.front}", backend: "{self.back}" }}
+"""
+        )
+        self.process = subprocess.Popen(
+            [node, "--quiet", "node", "--config", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        listens(front)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def measure(contender, load, kind, peers, size, seconds, node):
+    with tempfile.TemporaryDirectory() as folder:
+        running = contender(pathlib.Path(folder), load, kind, node)
+        try:
+            command = [load, kind, running.front, running.back, str(peers), str(size), str(seconds)]
+            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        finally:
+            running.stop()
+    return [float(one) for one in out]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--node", default=str(ROOT / "target/release/swarmmq"))
+    parser.add_argument("--only", choices=("rr", "ps"))
+    given = parser.parse_args()
+    load = str(pathlib.Path(tempfile.mkdtemp()) / "load")
+    subprocess.run(["cc", "-O2", "-o", load, str(HERE / "load.c"), "-lzmq", "-lpthread"], check=True)
+    print("| pattern | peers a side | bytes | zmq_proxy /s | swarmmq /s | ratio (spread) | p50 µs | p99 µs |")
+    print("|---|---|---|---|---|---|---|---|")
+    for kind, name in (("rr", "request-reply"), ("ps", "pub-sub")):
+        if given.only not in (None, kind):
+            continue
+        for peers in PEERS:
+            for size in SIZES:
+                rows = {Libzmq: [], Ours: []}
+                for _ in range(given.rounds):
+                    for contender in rows:
+                        rows[contender].append(measure(contender, load, kind, peers, size, given.seconds, given.node))
+                theirs, ours = ([row[2] for row in rows[one]] for one in (Libzmq, Ours))
+                ratios = [mine / max(other, 1) for mine, other in zip(ours, theirs)]
+                latency = ["-", "-"]
+                if kind == "rr":
+                    latency = [
+                        f"{statistics.median(row[nth] for row in rows[Ours]):.0f} against "
+                        f"{statistics.median(row[nth] for row in rows[Libzmq]):.0f}"
+                        for nth in (0, 1)
+                    ]
+                print(
+                    f"| {name} | {peers} | {size} | {statistics.median(theirs):,.0f} | {statistics.median(ours):,.0f} "
+                    f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) | {latency[0]} | {latency[1]} |",
+                    flush=True,
+                )
+
+
+main()
