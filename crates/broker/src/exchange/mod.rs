@@ -167,6 +167,9 @@ pub trait Exchange: Send {
     /// The queue of a peer was full and has room again, or has the room that was [waited for](Peers::await_room).
     fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers);
 
+    /// What a peer may do has changed. Unless the exchange does more, that counts from its next message on.
+    fn rights_changed(&mut self, _now_ms: u64, _peer: PeerId, _peers: &mut dyn Peers) {}
+
     /// Whether messages of this peer are to be read now. While they are not, its socket fills up: that is the
     /// back-pressure. It is asked again after each call that could change it.
     fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool;

@@ -15,7 +15,7 @@
 //! frame, once, however many of his prefixes match. Whoever has no room in his queue misses it.
 //!
 //! Who subscribes to a prefix needs the right to subscribe to all topics that begin with it: a topic is not asked about
-//! again when it is published.
+//! again when it is published. Who loses that right is disconnected.
 //!
 //! The first subscription to a prefix and the last cancellation go to all publishers, and a publisher that connects is
 //! told all that hold. None of these is dropped: what a publisher's queue does not take is sent when it has room.

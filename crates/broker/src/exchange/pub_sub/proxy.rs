@@ -208,6 +208,15 @@ impl PubSub {
         self.leave(&prefix, peer, peers);
     }
 
+    /// Takes back all that a subscriber held and is owed.
+    fn forget(&mut self, peer: PeerId, subscriber: &Subscriber, peers: &mut dyn Peers) {
+        self.behind -= usize::from(subscriber.is_behind());
+        self.subscription_bytes -= subscriber.prefix_bytes();
+        for prefix in subscriber.prefixes() {
+            self.leave(prefix, peer, peers);
+        }
+    }
+
     fn leave(&mut self, prefix: &Bytes, peer: PeerId, peers: &mut dyn Peers) {
         let is_last = self.trie.remove(prefix, peer);
         if is_last && !self.limits.last_values {
@@ -264,17 +273,27 @@ impl Exchange for PubSub {
         if self.upstream.detach(peer) {
             return;
         }
-        let Some(subscriber) = self.subscribers.remove(&peer) else { return };
-        self.behind -= usize::from(subscriber.is_behind());
-        self.subscription_bytes -= subscriber.prefix_bytes();
-        for prefix in subscriber.prefixes() {
-            self.leave(prefix, peer, peers);
+        if let Some(subscriber) = self.subscribers.remove(&peer) {
+            self.forget(peer, &subscriber, peers);
         }
     }
 
     fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
         self.upstream.drained(peer, peers);
         self.catch_up(now_ms, peer, peers);
+    }
+
+    /// A subscriber that holds what it may not hold any more is told to go, and gets nothing until it has gone: when it
+    /// comes back, it gets what it may.
+    fn rights_changed(&mut self, _now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        let Some(subscriber) = self.subscribers.get_mut(&peer) else { return };
+        if subscriber.prefixes().all(|prefix| peers.may(peer, Verb::Subscribe, prefix)) {
+            return;
+        }
+        let ended = std::mem::take(subscriber);
+        subscriber.is_closing = true;
+        self.forget(peer, &ended, peers);
+        peers.disconnect(peer, "it may not subscribe any more to what it subscribed to");
     }
 
     /// A publisher is always read: what its subscribers have no room for is dropped. A subscriber that is owed last

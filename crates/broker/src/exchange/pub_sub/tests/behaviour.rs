@@ -279,6 +279,32 @@ fn what_may_not_be_said_or_heard_is_dropped_and_counted() {
 }
 
 #[test]
+fn who_loses_the_right_to_a_prefix_gets_nothing_more_and_has_to_go() {
+    let limits = PubSubLimits { last_values: true, ..PubSubLimits::default() };
+    let mut world = World::new(limits, 1);
+    let (publisher, subscriber, other) = (world.publisher(), world.subscriber(), world.subscriber());
+    for topic in ["open", "secret", "zoo"] {
+        world.publish(publisher, topic, "1");
+    }
+    world.subscribe(subscriber, "");
+    world.subscribe(subscriber, "secret");
+    world.subscribe(other, "open");
+    world.peers.forbidden = Some(b"secret");
+    for peer in [subscriber, other, publisher] {
+        world.proxy.rights_changed(world.now_ms, peer, &mut world.peers);
+    }
+    assert_eq!(world.peers.disconnected, [subscriber]);
+    assert_eq!(texts(&world.drain_all(subscriber)), ["open=1"], "what was sent before");
+    world.publish(publisher, "open", "2");
+    world.subscribe(subscriber, "open");
+    assert!(world.take(subscriber).is_empty());
+    world.detach(subscriber);
+    assert_eq!(texts(&world.drain_all(other)), ["open=1"]);
+    world.publish(publisher, "open", "3");
+    assert_eq!(world.texts(other), ["open=3"]);
+}
+
+#[test]
 fn a_subscriber_beyond_its_limits_is_told_to_go() {
     let limits = PubSubLimits {
         subscriptions_max: 3,
