@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Frames of at least this many bytes are written from where they are, smaller ones are copied next to
 /// each other: a copy of 4 KiB costs less than an entry in the list that the kernel walks.
-const COPIED_BYTES_MAX: usize = 4096;
+pub(super) const COPIED_BYTES_MAX: usize = 4096;
 /// A block of copied frames is closed at this size, so that its memory goes when it is written.
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Slices in one write.
@@ -33,18 +33,7 @@ impl Chunks {
     /// Appends the ZMTP frames of one message, unencrypted.
     pub(super) fn push_message(&mut self, frames: &[Bytes]) {
         for (nth, frame) in frames.iter().enumerate() {
-            let more = if nth + 1 < frames.len() { FLAG_MORE } else { 0 };
-            match u8::try_from(frame.len()) {
-                Ok(length) => {
-                    self.open.put_slice(&[more, length]);
-                    self.pending += 2;
-                }
-                Err(_) => {
-                    self.open.put_u8(FLAG_LONG | more);
-                    self.open.put_u64(frame.len() as u64);
-                    self.pending += 9;
-                }
-            }
+            self.pending += put_header(&mut self.open, frame.len(), nth + 1 < frames.len());
             self.push(frame);
         }
     }
@@ -94,6 +83,22 @@ impl Chunks {
             }
             written -= front.len();
             self.closed.pop_front();
+        }
+    }
+}
+
+/// Appends the header of a ZMTP frame and says how long it is.
+pub(super) fn put_header(out: &mut BytesMut, length: usize, has_more: bool) -> usize {
+    let more = if has_more { FLAG_MORE } else { 0 };
+    match u8::try_from(length) {
+        Ok(length) => {
+            out.put_slice(&[more, length]);
+            2
+        }
+        Err(_) => {
+            out.put_u8(FLAG_LONG | more);
+            out.put_u64(length as u64);
+            9
         }
     }
 }

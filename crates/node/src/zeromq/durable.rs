@@ -14,6 +14,7 @@ use super::drops::{Drops, Reason};
 use super::mailbox::{Event, Mailbox};
 use super::options::Limits;
 use super::session::{Outgoing, Service};
+use super::shared::Outbound;
 use super::wakeup::Wakeup;
 use super::zmtp::ZmtpError;
 use crate::security::Principal;
@@ -91,7 +92,7 @@ impl Durable {
     }
 
     fn answer(&mut self, frames: Vec<Bytes>) {
-        self.out.push_back(Outgoing { frames, delivered: None });
+        self.out.push_back(Outgoing { message: Outbound::Own(frames), delivered: None });
     }
 
     fn refuse(&mut self, path: &ReturnPath, code: ErrorCode, explanation: impl Into<String>) {
@@ -201,7 +202,10 @@ impl Durable {
         for some in deliveries.chunks(DELIVERY_MESSAGES_MAX) {
             let bytes = some.iter().map(|delivery| delivery.message.len()).sum();
             let frames = reply::encode_delivery(path, some);
-            self.out.push_back(Outgoing { frames, delivered: Some((subscription, bytes)) });
+            self.out.push_back(Outgoing {
+                message: Outbound::Own(frames),
+                delivered: Some((subscription, bytes)),
+            });
         }
     }
 

@@ -42,6 +42,7 @@ pub mod options;
 pub mod peers;
 pub mod registry;
 mod session;
+mod shared;
 mod subscription;
 mod wakeup;
 mod wire;

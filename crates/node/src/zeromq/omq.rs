@@ -23,6 +23,7 @@ use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
 use super::chunks::Chunks;
 use super::drops::Reason;
 use super::mechanisms::Mechanisms;
+use super::shared::SharedMessage;
 use super::subscription;
 use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
 
@@ -326,6 +327,14 @@ impl Zmtp for OmqConnection {
             let _ = self.after(result);
         } else {
             self.out.push_message(frames);
+        }
+    }
+
+    fn send_shared(&mut self, message: &SharedMessage) {
+        let is_plain = self.connection.as_ref().is_some_and(|connection| !connection.has_frame_transform());
+        match message.plain() {
+            Some(bytes) if is_plain && self.socket_type != SocketType::XSub => self.out.push(bytes),
+            _ => self.send(message.frames()),
         }
     }
 

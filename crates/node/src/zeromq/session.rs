@@ -32,6 +32,7 @@ use super::mechanisms::Mechanisms;
 use super::omq::OmqConnection;
 use super::options::{EndpointKind, EndpointOptions, Limits};
 use super::peers::{PeerList, PeerRecord};
+use super::shared::Outbound;
 use super::wakeup::Wakeup;
 use super::wire::{Moved, Wire};
 use super::zmtp::{Authenticate, PeerProperties, Shown, ZmtpError};
@@ -41,7 +42,7 @@ use crate::shards::Shards;
 
 /// A message to the peer.
 pub(super) struct Outgoing {
-    pub(super) frames: Vec<Bytes>,
+    pub(super) message: Outbound,
     /// The subscription it delivers for, and the bytes of its messages.
     pub(super) delivered: Option<(u64, usize)>,
 }
@@ -58,6 +59,10 @@ pub(super) trait Service: Send {
     fn handle_round(&mut self, now: Instant);
     /// The next message to the peer.
     fn poll_transmit(&mut self) -> Option<Outgoing>;
+    /// Whether others are to run before more of the peer is handed over. It is asked once for each time.
+    fn poll_pause(&mut self) -> bool {
+        false
+    }
     /// The peer may do something else than before.
     fn handle_rights(&mut self, principal: &Principal);
     /// A delivery has been written.
@@ -279,6 +284,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             self.hand_over();
             self.service.handle_round(now);
             self.take_answers();
+            if self.service.poll_pause() {
+                tokio::task::yield_now().await;
+                continue;
+            }
             if self.reading
                 && let Some(error) = self.service.poll_close()
             {
@@ -345,7 +354,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 continue;
             }
             self.guard.record.count_sent();
-            let end = self.wire.send(&outgoing.frames);
+            let end = self.wire.send(&outgoing.message);
             if let Some((subscription, bytes)) = outgoing.delivered {
                 self.deliveries.push_back((end, subscription, bytes));
             }

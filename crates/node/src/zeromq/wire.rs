@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::drops::Drops;
+use super::shared::Outbound;
 use super::zmtp::{PeerProperties, SLICES_MAX, Zmtp, ZmtpError};
 
 /// Bytes of one read. The buffer belongs to the thread, so that an idle peer holds none.
@@ -118,8 +118,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
     }
 
     /// Queues a message and returns how many bytes will have been written when it has.
-    pub(super) fn send(&mut self, frames: &[Bytes]) -> u64 {
-        self.zmtp.send(frames);
+    pub(super) fn send(&mut self, message: &Outbound) -> u64 {
+        match message {
+            Outbound::Own(frames) => self.zmtp.send(frames),
+            Outbound::Shared(message) => self.zmtp.send_shared(message),
+        }
         self.written + self.zmtp.transmit_pending() as u64
     }
 }

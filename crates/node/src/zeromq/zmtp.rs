@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::chunks;
 use super::drops::Reason;
+use super::shared::SharedMessage;
 use crate::security::Principal;
 
 /// Slices in one [`Zmtp::transmit`].
@@ -107,6 +108,11 @@ pub trait Zmtp: Send {
 
     /// Queues a message. After the handshake.
     fn send(&mut self, frames: &[Bytes]);
+
+    /// Queues a message that other peers get too. After the handshake.
+    fn send_shared(&mut self, message: &SharedMessage) {
+        self.send(message.frames());
+    }
 
     /// Queues a PING. After the handshake.
     fn send_ping(&mut self);

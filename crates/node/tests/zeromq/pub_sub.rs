@@ -146,6 +146,25 @@ async fn a_subscriber_that_does_not_read_slows_nobody() {
 }
 
 #[tokio::test]
+async fn a_burst_larger_than_a_queue_reaches_a_subscriber_that_reads() {
+    const COUNT: usize = 50_000;
+    let mut common = Limits::default();
+    common.peer_queue_messages_max = 1_000;
+    let endpoint = limited(PubSubLimits::default(), common);
+    let mut publisher = endpoint.peer("PUB").await;
+    let mut one = subscriber(&endpoint, &mut publisher, "").await;
+    let mut other = subscriber(&endpoint, &mut publisher, "a").await;
+    let burst: Vec<u8> =
+        (0..COUNT).flat_map(|number| message(&[b"a", number.to_string().as_bytes()])).collect();
+    publisher.stream.write_all(&burst).await.unwrap();
+    for number in 0..COUNT {
+        assert_eq!(one.receive().await[1], number.to_string());
+        assert_eq!(other.receive().await[1], number.to_string());
+    }
+    assert_eq!(endpoint.listening.drops.snapshot(), []);
+}
+
+#[tokio::test]
 async fn a_subscriber_beyond_its_limit_is_disconnected() {
     let limits = PubSubLimits { subscriptions_max: 2, ..PubSubLimits::default() };
     let endpoint = limited(limits, Limits::default());

@@ -50,7 +50,13 @@ impl Turn<'_> {
 
 impl Hub {
     pub(in crate::zeromq) fn new(endpoint: &str, exchange: Box<dyn Exchange>, drops: Drops) -> Self {
-        let peers = Connected { endpoint: endpoint.into(), peers: HashMap::new(), drops, wake: Vec::new() };
+        let peers = Connected {
+            endpoint: endpoint.into(),
+            peers: HashMap::new(),
+            drops,
+            wake: Vec::new(),
+            crowded: false,
+        };
         let state = State { exchange, peers, held: VecDeque::new(), next_peer: 1, due: None };
         Self { state: Mutex::new(state), began: Instant::now(), changed: Notify::new() }
     }
@@ -115,9 +121,12 @@ impl Hub {
 
     /// A peer may do something else than before.
     pub(super) fn set_rights(&self, peer: PeerId, principal: Principal) {
-        if let Some(peer) = self.lock().peers.peers.get_mut(&peer) {
-            peer.principal = principal;
-        }
+        self.turn(|turn| {
+            if let Some(peer) = turn.state.peers.peers.get_mut(&peer) {
+                peer.principal = principal;
+            }
+            turn.exchange(|exchange, now_ms, peers| exchange.rights_changed(now_ms, peer, peers));
+        });
     }
 
     pub(super) fn detach(&self, peer: PeerId) {
@@ -128,9 +137,9 @@ impl Hub {
         });
     }
 
-    /// Hands a message over. It comes back if the exchange takes none of this peer now; the peer's outbox then says when
-    /// it does.
-    pub(super) fn handle(&self, peer: PeerId, outbox: &Outbox, frames: Frames) -> Result<(), Frames> {
+    /// Hands a message over, and says whether the queue of a peer has become crowded. It comes back if the exchange takes
+    /// none of this peer now; the peer's outbox then says when it does.
+    pub(super) fn handle(&self, peer: PeerId, outbox: &Outbox, frames: Frames) -> Result<bool, Frames> {
         self.turn(|turn| {
             if !turn.state.exchange.accepts(peer, &turn.state.peers) {
                 outbox.set_accepts(false);
@@ -138,7 +147,7 @@ impl Hub {
                 return Err(frames);
             }
             turn.exchange(|exchange, now_ms, peers| exchange.handle(now_ms, peer, frames, peers));
-            Ok(())
+            Ok(std::mem::take(&mut turn.state.peers.crowded))
         })
     }
 

@@ -8,11 +8,12 @@ use swarmmq_broker::exchange::{Frames, PeerId, Side};
 use tokio::time::Instant;
 
 use super::Hub;
-use super::outbox::{Outbox, bytes_of};
+use super::outbox::Outbox;
 use crate::security::Principal;
 use crate::zeromq::drops::{Drops, Reason};
 use crate::zeromq::options::Limits;
 use crate::zeromq::session::{Outgoing, Service};
+use crate::zeromq::shared::{Outbound, bytes_of};
 use crate::zeromq::wakeup::Wakeup;
 use crate::zeromq::zmtp::{PeerProperties, ZmtpError};
 
@@ -25,7 +26,9 @@ pub(in crate::zeromq) struct Member {
     drops: Drops,
     /// A message that the exchange does not take yet.
     stalled: Option<Frames>,
-    out: VecDeque<Frames>,
+    /// A queue that it filled is crowded: who empties it comes first.
+    pauses: bool,
+    out: VecDeque<Outbound>,
 }
 
 impl Member {
@@ -39,11 +42,14 @@ impl Member {
     ) -> Self {
         let outbox = Arc::new(Outbox::new(limits.peer_queue_messages_max, limits.send_queue_bytes));
         let id = hub.attach(side, peer.socket_type, peer.routing_id.clone(), principal, outbox.clone());
-        Self { hub, id, outbox, limits, drops, stalled: None, out: VecDeque::new() }
+        Self { hub, id, outbox, limits, drops, stalled: None, pauses: false, out: VecDeque::new() }
     }
 
     fn hand_over(&mut self, frames: Frames) {
-        self.stalled = self.hub.handle(self.id, &self.outbox, frames).err();
+        match self.hub.handle(self.id, &self.outbox, frames) {
+            Ok(crowds) => self.pauses |= crowds,
+            Err(frames) => self.stalled = Some(frames),
+        }
     }
 }
 
@@ -62,7 +68,11 @@ impl Service for Member {
     }
 
     fn wants_input(&self) -> bool {
-        self.stalled.is_none()
+        self.stalled.is_none() && !self.pauses
+    }
+
+    fn poll_pause(&mut self) -> bool {
+        std::mem::take(&mut self.pauses)
     }
 
     fn handle_message(&mut self, frames: Vec<Bytes>) {
@@ -84,8 +94,8 @@ impl Service for Member {
         if self.out.is_empty() && self.outbox.take(&mut self.out) {
             self.hub.drained(self.id);
         }
-        let frames = self.out.pop_front()?;
-        Some(Outgoing { frames, delivered: None })
+        let message = self.out.pop_front()?;
+        Some(Outgoing { message, delivered: None })
     }
 
     fn handle_rights(&mut self, principal: &Principal) {

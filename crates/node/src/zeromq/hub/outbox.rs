@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use swarmmq_broker::exchange::{Frames, Room};
+use swarmmq_broker::exchange::Room;
 
+use crate::zeromq::shared::Outbound;
 use crate::zeromq::wakeup::Wakeup;
 
 /// A peer's queue. The hub fills it, the peer's session empties it.
@@ -22,11 +22,22 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    messages: VecDeque<Frames>,
+    messages: VecDeque<Outbound>,
     bytes: usize,
+    /// It has become crowded since it was taken.
+    is_crowded: bool,
     /// It was seen to be full, and nobody was told yet that it is not any more.
     was_full: bool,
     close: Option<String>,
+}
+
+/// What came of a message that was appended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pushed {
+    /// The session is to be woken.
+    pub(super) wakes: bool,
+    /// The queue is three quarters full, for the first time since it was taken: who fills it is to let the session run.
+    pub(super) crowds: bool,
 }
 
 impl Outbox {
@@ -48,12 +59,16 @@ impl Outbox {
         &self.wakeup
     }
 
-    /// Appends a message. True if the session is to be woken.
-    pub(super) fn push(&self, frames: Frames) -> bool {
+    /// Appends a message.
+    pub(super) fn push(&self, message: Outbound) -> Pushed {
         let mut queue = self.queue();
-        queue.bytes += bytes_of(&frames);
-        queue.messages.push_back(frames);
-        queue.messages.len() == 1
+        queue.bytes += message.bytes();
+        queue.messages.push_back(message);
+        let (messages, bytes) = (queue.messages.len(), queue.bytes);
+        let is_crowded = messages > self.messages_max / 4 * 3 || bytes > self.bytes_max / 4 * 3;
+        let crowds = is_crowded && !queue.is_crowded;
+        queue.is_crowded |= is_crowded;
+        Pushed { wakes: messages == 1, crowds }
     }
 
     pub(super) fn room(&self) -> Room {
@@ -76,13 +91,14 @@ impl Outbox {
     }
 
     /// Takes all messages, if `out` is empty. True if it was full, and the exchange has to know that it is not any more.
-    pub(super) fn take(&self, out: &mut VecDeque<Frames>) -> bool {
+    pub(super) fn take(&self, out: &mut VecDeque<Outbound>) -> bool {
         if !out.is_empty() {
             return false;
         }
         let mut queue = self.queue();
         std::mem::swap(&mut queue.messages, out);
         queue.bytes = 0;
+        queue.is_crowded = false;
         std::mem::take(&mut queue.was_full)
     }
 
@@ -108,8 +124,4 @@ impl Outbox {
     pub(super) fn set_accepts(&self, accepts: bool) {
         self.accepts.store(accepts, Ordering::Release);
     }
-}
-
-pub(super) fn bytes_of(frames: &[Bytes]) -> usize {
-    frames.iter().map(Bytes::len).sum()
 }

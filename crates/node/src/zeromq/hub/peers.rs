@@ -8,6 +8,7 @@ use swarmmq_broker::exchange::{Drop as DropReason, Frames, PeerId, Peers, Room, 
 use super::outbox::Outbox;
 use crate::security::Principal;
 use crate::zeromq::drops::{Drops, Reason};
+use crate::zeromq::shared::{Outbound, SharedMessage};
 use crate::zeromq::wakeup::Wakeup;
 
 /// The peers as the exchange sees them.
@@ -17,6 +18,8 @@ pub(super) struct Connected {
     pub(super) drops: Drops,
     /// Sessions to be woken when the lock is free.
     pub(super) wake: Vec<Arc<Wakeup>>,
+    /// The queue of some peer has become crowded.
+    pub(super) crowded: bool,
 }
 
 pub(super) struct Peer {
@@ -25,6 +28,16 @@ pub(super) struct Peer {
 }
 
 impl Connected {
+    fn push(&mut self, peer: PeerId, message: Outbound) {
+        let Some(Peer { outbox, .. }) = self.peers.get(&peer) else { return };
+        let pushed = outbox.push(message);
+        self.crowded |= pushed.crowds;
+        if pushed.wakes {
+            let wakeup = outbox.wakeup().clone();
+            self.wake.push(wakeup);
+        }
+    }
+
     pub(super) fn wake(&mut self, peer: PeerId) {
         if let Some(peer) = self.peers.get(&peer) {
             self.wake.push(peer.outbox.wakeup().clone());
@@ -34,9 +47,16 @@ impl Connected {
 
 impl Peers for Connected {
     fn send(&mut self, peer: PeerId, frames: Frames) {
-        let Some(Peer { outbox, .. }) = self.peers.get(&peer) else { return };
-        if outbox.push(frames) {
-            self.wake(peer);
+        self.push(peer, Outbound::Own(frames));
+    }
+
+    fn send_all(&mut self, peers: &[PeerId], frames: Frames) {
+        if let [peer] = peers {
+            return self.send(*peer, frames);
+        }
+        let message = Arc::new(SharedMessage::new(frames));
+        for peer in peers {
+            self.push(*peer, Outbound::Shared(message.clone()));
         }
     }
 
