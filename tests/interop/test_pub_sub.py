@@ -81,7 +81,10 @@ def test_xpub_and_xsub(context, node_with):
     assert front.recv() == b"\x01b", "only the first subscription to a prefix is passed on"
     front.send_multipart([b"ab", b"1"])
     assert back.recv_multipart() == other.recv_multipart() == [b"ab", b"1"]
+    # What follows shows that the cancellation, which publishers are not told of, has arrived.
     back.send(b"\x00a")
+    back.send(b"\x01c")
+    assert front.recv() == b"\x01c"
     other.send(b"\x00b")
     assert front.recv() == b"\x00b"
     front.send_multipart([b"ab", b"2"])
