@@ -281,11 +281,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         let wakeup = self.service.wakeup();
         loop {
             let now = Instant::now();
-            self.hand_over();
+            let left = self.hand_over();
             self.service.handle_round(now);
             self.take_answers();
             if self.service.poll_pause() {
                 tokio::task::yield_now().await;
+                continue;
+            }
+            // There is room again for what was left lying, and nobody else may ever wake the session for it.
+            if left && self.service.wants_input() {
                 continue;
             }
             if self.reading
@@ -327,8 +331,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         }
     }
 
-    /// Hands over what was read, as long as there is room for it.
-    fn hand_over(&mut self) {
+    /// Hands over what was read, as long as there is room for it. Says whether there may be more.
+    fn hand_over(&mut self) -> bool {
         loop {
             while self.service.wants_input()
                 && let Some(frames) = self.wire.zmtp.poll_message()
@@ -336,11 +340,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 self.guard.record.count_received();
                 self.service.handle_message(frames);
             }
-            if !self.service.wants_input() || !self.wire.zmtp.has_pending_input() {
-                return;
+            if !self.service.wants_input() {
+                return true;
+            }
+            if !self.wire.zmtp.has_pending_input() {
+                return false;
             }
             if let Err(error) = self.wire.zmtp.resume_input() {
-                return self.refuse(&error);
+                self.refuse(&error);
+                return false;
             }
         }
     }

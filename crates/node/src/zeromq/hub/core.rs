@@ -48,6 +48,17 @@ impl Turn<'_> {
     }
 }
 
+/// How far handing messages over came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handled {
+    /// The exchange has all of them.
+    All,
+    /// The queue of some peer has become crowded: who empties it comes first.
+    Crowded,
+    /// The exchange takes none of this peer now. The peer's outbox says when it does.
+    Held,
+}
+
 impl Hub {
     pub(in crate::zeromq) fn new(endpoint: &str, exchange: Box<dyn Exchange>, drops: Drops) -> Self {
         let peers = Connected {
@@ -137,17 +148,22 @@ impl Hub {
         });
     }
 
-    /// Hands a message over, and says whether the queue of a peer has become crowded. It comes back if the exchange takes
-    /// none of this peer now; the peer's outbox then says when it does.
-    pub(super) fn handle(&self, peer: PeerId, outbox: &Outbox, frames: Frames) -> Result<bool, Frames> {
+    /// Hands messages over, in one turn: those that stay in `inbox` are not taken now.
+    pub(super) fn handle(&self, peer: PeerId, outbox: &Outbox, inbox: &mut VecDeque<Frames>) -> Handled {
         self.turn(|turn| {
-            if !turn.state.exchange.accepts(peer, &turn.state.peers) {
-                outbox.set_accepts(false);
-                turn.state.held.push_back(peer);
-                return Err(frames);
+            while let Some(frames) = inbox.pop_front() {
+                if !turn.state.exchange.accepts(peer, &turn.state.peers) {
+                    inbox.push_front(frames);
+                    outbox.set_accepts(false);
+                    turn.state.held.push_back(peer);
+                    return Handled::Held;
+                }
+                turn.exchange(|exchange, now_ms, peers| exchange.handle(now_ms, peer, frames, peers));
+                if std::mem::take(&mut turn.state.peers.crowded) {
+                    return Handled::Crowded;
+                }
             }
-            turn.exchange(|exchange, now_ms, peers| exchange.handle(now_ms, peer, frames, peers));
-            Ok(std::mem::take(&mut turn.state.peers.crowded))
+            Handled::All
         })
     }
 

@@ -8,6 +8,7 @@ use swarmmq_broker::exchange::{Frames, PeerId, Side};
 use tokio::time::Instant;
 
 use super::Hub;
+use super::core::Handled;
 use super::outbox::Outbox;
 use crate::security::Principal;
 use crate::zeromq::drops::{Drops, Reason};
@@ -17,6 +18,9 @@ use crate::zeromq::shared::{Outbound, bytes_of};
 use crate::zeromq::wakeup::Wakeup;
 use crate::zeromq::zmtp::{PeerProperties, ZmtpError};
 
+/// Messages handed over in one turn: others wait for it.
+const BATCH_MAX: usize = 64;
+
 /// A peer among others. It leaves when this is dropped.
 pub(in crate::zeromq) struct Member {
     hub: Arc<Hub>,
@@ -24,8 +28,10 @@ pub(in crate::zeromq) struct Member {
     outbox: Arc<Outbox>,
     limits: Limits,
     drops: Drops,
-    /// A message that the exchange does not take yet.
-    stalled: Option<Frames>,
+    /// Messages that the exchange does not have yet: those of the batch that was read last, or that it does not take.
+    inbox: VecDeque<Frames>,
+    /// The exchange takes nothing of this peer.
+    is_held: bool,
     /// A queue that it filled is crowded: who empties it comes first.
     pauses: bool,
     out: VecDeque<Outbound>,
@@ -42,21 +48,32 @@ impl Member {
     ) -> Self {
         let outbox = Arc::new(Outbox::new(limits.peer_queue_messages_max, limits.send_queue_bytes));
         let id = hub.attach(side, peer.socket_type, peer.routing_id.clone(), principal, outbox.clone());
-        Self { hub, id, outbox, limits, drops, stalled: None, pauses: false, out: VecDeque::new() }
+        Self {
+            hub,
+            id,
+            outbox,
+            limits,
+            drops,
+            inbox: VecDeque::new(),
+            is_held: false,
+            pauses: false,
+            out: VecDeque::new(),
+        }
     }
 
-    fn hand_over(&mut self, frames: Frames) {
-        match self.hub.handle(self.id, &self.outbox, frames) {
-            Ok(crowds) => self.pauses |= crowds,
-            Err(frames) => self.stalled = Some(frames),
+    fn hand_over(&mut self) {
+        match self.hub.handle(self.id, &self.outbox, &mut self.inbox) {
+            Handled::All => {}
+            Handled::Crowded => self.pauses = true,
+            Handled::Held => self.is_held = true,
         }
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        if self.stalled.is_some() {
-            self.drops.count(Reason::Unconfirmed);
+        if !self.inbox.is_empty() {
+            self.drops.count_many(Reason::Unconfirmed, self.inbox.len() as u64);
         }
         self.hub.detach(self.id);
     }
@@ -68,7 +85,7 @@ impl Service for Member {
     }
 
     fn wants_input(&self) -> bool {
-        self.stalled.is_none() && !self.pauses
+        !self.is_held && !self.pauses && self.inbox.len() < BATCH_MAX
     }
 
     fn poll_pause(&mut self) -> bool {
@@ -79,14 +96,16 @@ impl Service for Member {
         if bytes_of(&frames) > self.limits.message_bytes_max || frames.len() > self.limits.frames_max {
             return self.drops.count(Reason::TooLarge);
         }
-        self.hand_over(frames);
+        self.inbox.push_back(frames);
+        if self.inbox.len() >= BATCH_MAX {
+            self.hand_over();
+        }
     }
 
     fn handle_round(&mut self, _now: Instant) {
-        if self.outbox.accepts()
-            && let Some(frames) = self.stalled.take()
-        {
-            self.hand_over(frames);
+        self.is_held &= !self.outbox.accepts();
+        if !self.is_held && !self.pauses && !self.inbox.is_empty() {
+            self.hand_over();
         }
     }
 
@@ -114,7 +133,7 @@ impl Service for Member {
     }
 
     fn is_done(&self) -> bool {
-        self.out.is_empty() && self.outbox.is_empty()
+        self.out.is_empty() && self.outbox.is_empty() && (self.is_held || self.inbox.is_empty())
     }
 
     fn unconfirmed(&self) -> usize {
