@@ -494,6 +494,40 @@ fn a_worker_is_not_read_while_its_client_does_not_read() {
 }
 
 #[test]
+fn a_part_that_finds_no_room_ends_the_reply() {
+    let mut world = World::new();
+    world.peers = Model::new(2);
+    let worker = world.worker_02(b"s");
+    let client = world.client_02(b"s", b"a lot");
+    let request = world.only(worker);
+    // It was read before anybody asked whether it is wanted.
+    for part in [b"1", b"2", b"3"] {
+        world.reply(worker, &request, b"\x03", part);
+    }
+    assert_eq!(world.peers.drops, [(client, Drop::QueueFull)]);
+    assert_eq!(world.read(client).len(), 2);
+    world.reply(worker, &request, b"\x03", b"4");
+    world.reply(worker, &request, b"\x04", b"5");
+    assert!(world.read(client).is_empty(), "what follows a gap is worth nothing");
+    assert_eq!((world.broker.requests(), world.peers.drops.len()), (0, 1));
+}
+
+#[test]
+fn a_worker_that_gets_a_request_again_may_not_answer_it_as_the_first_time() {
+    let mut world = World::new();
+    let worker = world.worker_01(b"echo");
+    let client = world.client_01(b"echo", b"hello");
+    let first = world.only(worker);
+    world.say(worker, DISCONNECT_01);
+    world.say(worker, &[b"", b"MDPW01", b"\x01", b"echo"]);
+    let second = world.only(worker);
+    assert_eq!(second[5], "hello");
+    world.reply(worker, &first, b"\x03", b"late");
+    assert!(world.read(client).is_empty());
+    assert_eq!(world.peers.dropped_for(Drop::Unexpected), 1);
+}
+
+#[test]
 fn a_worker_that_does_not_read_is_passed_over() {
     let mut world = World::with(|limits| limits.liveness = 100);
     world.peers = Model::new(2);
