@@ -299,20 +299,3 @@ async fn sockets_that_cannot_ask_are_refused_and_told() {
         endpoint.dropped(Reason::SocketType, nth as u64 + 1).await;
     }
 }
-
-#[tokio::test]
-async fn requests_beyond_those_in_flight_are_answered_without_the_peer_saying_more() {
-    let mut limits = Limits::default();
-    limits.requests_in_flight_max = 4;
-    let endpoint = Endpoint::start(EndpointKind::Durable, limits);
-    let mut peer = endpoint.peer("DEALER").await;
-    let mut bytes = Vec::new();
-    for number in 0..100 {
-        let number = number.to_string();
-        bytes.extend(crate::raw::message(&[b"SWMQ1", number.as_bytes(), b"PUT", b"orders", b"x"]));
-    }
-    peer.stream.write_all(&bytes).await.unwrap();
-    for _ in 0..100 {
-        assert_eq!(peer.receive().await[2], "OK");
-    }
-}
