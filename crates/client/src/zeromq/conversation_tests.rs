@@ -198,6 +198,16 @@ fn a_reply_is_not_sent_to_a_broker_that_did_not_give_the_request() {
 }
 
 #[test]
+fn a_request_of_a_lost_broker_that_the_program_was_not_told_of_is_forgotten() {
+    let mut world = World::new(majordomo(Version::V02), 1);
+    world.machine.handle_message(0, frames(&[b"MDPW02", b"\x02", b"client", b"", b"work"]));
+    world.machine.handle_message(0, frames(&[b"MDPW02", b"\x06"]));
+    world.pass(11);
+    assert!(world.held.is_none());
+    assert_eq!(world.registrations, 2);
+}
+
+#[test]
 fn a_request_given_back_is_said_to_majordomo_and_leaves_the_worker_able() {
     let mut world = World::new(majordomo(Version::V01), 1);
     world.hear(&[b"", b"MDPW01", b"\x02", b"client", b"", b"work"]);

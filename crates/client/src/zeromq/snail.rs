@@ -98,6 +98,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_message_may_be_as_old_as_the_limit_and_no_older() {
+        let mut snail = Snail::new(Duration::from_millis(1000));
+        assert_eq!(snail.handle_message(5000, 4000), Ok(()));
+        assert_eq!(snail.handle_message(5000, 3999), Err(TooOld { age_ms: 1001, limit_ms: 1000 }));
+    }
+
     proptest! {
         #[test]
         fn the_first_message_that_is_too_old_ends_it_and_none_before(
