@@ -122,7 +122,7 @@ impl Listening {
 }
 
 /// Starts endpoints. They stop accepting when `stop` is cancelled; their sessions then finish what they
-/// have read, for at most [`Limits::drain_timeout`]. What their peers may do, the gate says: nobody who uses the
+/// have read, for at most [`Limits::drain_timeout`](super::options::Limits::drain_timeout). What their peers may do, the gate says: nobody who uses the
 /// mechanism NULL says who it is.
 ///
 /// # Errors

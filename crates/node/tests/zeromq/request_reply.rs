@@ -101,9 +101,8 @@ async fn all_that_was_sent_at_once_reaches_a_worker_that_takes_one_at_a_time() {
     let endpoint = proxy(1);
     let mut worker = endpoint.back_peer("ROUTER", b"").await;
     let mut client = endpoint.peer("DEALER").await;
-    let requests: Vec<u8> = (0..500)
-        .flat_map(|number| crate::raw::message(&[b"", number.to_string().as_bytes()]))
-        .collect();
+    let requests: Vec<u8> =
+        (0..500).flat_map(|number| crate::raw::message(&[b"", number.to_string().as_bytes()])).collect();
     tokio::io::AsyncWriteExt::write_all(&mut client.stream, &requests).await.unwrap();
     for number in 0..500 {
         assert_eq!(worker.receive().await[2], number.to_string());
