@@ -23,7 +23,7 @@ use crate::native::inbound::{Inbound, Item, Limits, ReadEnd};
 use crate::native::outbox::{Outbox, Outgoing};
 use crate::native::shared::{Shared, stopping};
 use crate::native::watch::{self, Progress};
-use crate::security::Principal;
+use crate::security::{Gate, Principal};
 use crate::shards::Tie;
 
 /// How long a peer has to take what is still owed to it when its session ends.
@@ -44,6 +44,8 @@ pub(crate) enum Ending {
     Idle,
     /// The peer took nothing off us for too long.
     Stalled,
+    /// The peer is not let in any more, or may do something else than when it was: it has to connect again.
+    Rights,
     /// The node stops, and all that was under way is answered.
     Stopping,
     /// The node stops at once.
@@ -59,6 +61,7 @@ impl Ending {
             Self::Broken(_) => "broken",
             Self::Idle => "idle",
             Self::Stalled => "stalled",
+            Self::Rights => "rights",
             Self::Stopping => "stopping",
             Self::Aborted => "aborted",
         }
@@ -71,6 +74,10 @@ impl Ending {
             Self::Idle => {
                 let text = "the connection was silent for longer than the Welcome allows: ping before that";
                 Some(ErrorReply::new(ErrorCode::Timeout, text))
+            }
+            Self::Rights => {
+                let text = "users, keys or permissions of this node have changed: connect again";
+                Some(ErrorReply::new(ErrorCode::Unauthenticated, text))
             }
             Self::Stopping | Self::Aborted => Some(stopping()),
             Self::Left | Self::Goodbye | Self::Io(_) | Self::Stalled => None,
@@ -183,7 +190,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         );
         let writing =
             write(&mut self.outbound, &mut self.writer, &self.outbox, &*tie, &self.progress, &self.shared);
-        let watching = watch::watch(options, &self.outbox, &self.progress, phase);
+        let watching = async {
+            tokio::select! {
+                ending = watch::watch(options, &self.outbox, &self.progress, phase) => ending,
+                () = rights_change(&self.shared.gate, &self.principal, self.peer) => Ending::Rights,
+            }
+        };
         let ending = first_to_end(pin!(reading), pin!(writing), pin!(watching), &self.progress).await;
         // Before the last words: nothing new is leased to a peer that leaves.
         drop(tie);
@@ -220,6 +232,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if matches!(written.await, Ok(Ok(()))) {
             farewell::close(&mut reader.unsplit(writer)).await;
         }
+    }
+}
+
+/// Ends when the peer is not let in any more, or may do something else.
+async fn rights_change(gate: &Gate, principal: &Principal, peer: SocketAddr) {
+    let is_local = peer.ip().to_canonical().is_loopback();
+    let mut changes = gate.changes();
+    // It may have changed between the handshake and now.
+    while gate.renew(principal, is_local).as_ref() == Some(principal) {
+        changes.changed().await;
     }
 }
 

@@ -110,6 +110,8 @@ pub(super) async fn run<S>(
     let frames_max = options.endpoint.kind.frames_max(limits);
     let mechanisms = Mechanisms::new(options.endpoint.security.clone(), authenticate(&options, from));
     let zmtp = OmqConnection::new(kind, mechanisms, limits.message_bytes_max, frames_max);
+    // From before it shows who it is, so that no change is missed.
+    let changes = options.gate.changes();
     let mut wire = Wire::new(stream, Box::new(zmtp), options.drops.clone());
     let greeted = tokio::select! {
         greeted = timeout(limits.handshake_timeout, wire.handshake()) => greeted,
@@ -129,7 +131,6 @@ pub(super) async fn run<S>(
         }
     };
     drop(admitted);
-    let changes = options.gate.changes();
     // The mechanism NULL has no way to say who one is.
     let principal = peer.principal.clone().unwrap_or_else(|| options.gate.unidentified(is_local));
     if !options.endpoint.kind.peers(options.side).contains(&peer.socket_type) {

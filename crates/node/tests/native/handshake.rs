@@ -94,6 +94,25 @@ async fn a_peer_that_does_not_take_its_goodbye_is_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_taken_out_ends_its_sessions_and_no_others() {
+    let text = |keys: &str| {
+        format!(
+            "security: {{ {KEYS}, permissions: [{{ who: {keys}, destinations: '*', allow: [produce] }}] }}"
+        )
+    };
+    let node = Node::configured(&text("'*'"));
+    let mut client = Client::new(node.connect_from("127.0.0.1:1", 1 << 12));
+    client.send(0, hello_with("key")).await;
+    assert!(matches!(client.receive().await, Some((0, Frame::Welcome(_)))));
+    let same = swarmmq_node::config::parse(&text("'*'")).unwrap().security;
+    assert!(!node.gate.replace(same), "nothing has changed");
+    client.request(1, put(100)).await;
+    assert_eq!(client.reply().await.0, 1);
+    node.gate.replace(swarmmq_node::config::parse("").unwrap().security);
+    assert_eq!(client.goodbye().await.code, ErrorCode::Unauthenticated);
+}
+
+#[tokio::test]
 async fn only_who_has_a_key_is_welcome_where_keys_are_configured() {
     let all = "permissions: [{ who: '*', destinations: '*', allow: [produce] }]";
     let node = Node::configured(&format!("security: {{ {KEYS}, {all} }}"));
