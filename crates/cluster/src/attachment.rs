@@ -81,6 +81,16 @@ impl Attachment {
     }
 
     fn subscribe(&self, id: u64, subscribe: Subscribe) -> Result<(), ErrorReply> {
+        let was_full = self.window.is_full();
+        let subscribed = self.take_on(id, subscribe);
+        if was_full && !self.window.is_full() {
+            // One that had ended has gone with its bytes.
+            self.look_at_all();
+        }
+        subscribed
+    }
+
+    fn take_on(&self, id: u64, subscribe: Subscribe) -> Result<(), ErrorReply> {
         let mut subscriptions = self.subscriptions.lock();
         subscriptions.retain(|_, subscription| !subscription.is_ended());
         if subscriptions.len() >= SUBSCRIPTIONS_MAX {

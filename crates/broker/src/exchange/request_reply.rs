@@ -141,12 +141,16 @@ impl RequestReply {
 }
 
 impl Exchange for RequestReply {
-    fn attach(&mut self, _now_ms: u64, peer: PeerId, info: &PeerInfo, _peers: &mut dyn Peers) {
+    fn attach(&mut self, _now_ms: u64, peer: PeerId, info: &PeerInfo, peers: &mut dyn Peers) {
         match info.side {
             Side::Front => {
                 let address = self.address(peer, &info.routing_id);
                 self.addresses.insert(address.clone(), peer);
                 self.clients.insert(peer, Client { address, is_req: info.socket_type == "REQ" });
+            }
+            Side::Back if !peers.may(peer, Verb::Serve, b"") => {
+                peers.dropped(peer, Drop::Forbidden);
+                peers.disconnect(peer, "it may not be a worker here");
             }
             Side::Back => {
                 self.turns += 1;
@@ -160,8 +164,11 @@ impl Exchange for RequestReply {
     fn handle(&mut self, _now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers) {
         if self.workers.contains_key(&peer) {
             self.reply(peer, frames, peers);
-        } else {
+        } else if self.clients.contains_key(&peer) {
             self.request(peer, frames, peers);
+        } else {
+            // A worker that may not be one, and is about to be closed.
+            peers.dropped(peer, Drop::Forbidden);
         }
     }
 
@@ -178,6 +185,13 @@ impl Exchange for RequestReply {
     }
 
     fn drained(&mut self, _now_ms: u64, _peer: PeerId, _peers: &mut dyn Peers) {}
+
+    fn rights_changed(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        if self.workers.contains_key(&peer) && !peers.may(peer, Verb::Serve, b"") {
+            self.detach(now_ms, peer, peers);
+            peers.disconnect(peer, "it may not be a worker here any more");
+        }
+    }
 
     fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
         // Replies are always taken: what a client does not read is dropped for it alone.
@@ -203,6 +217,7 @@ mod tests {
     /// Peers with queues of a few messages.
     #[derive(Default)]
     struct Model {
+        forbidden: Option<Verb>,
         queues: BTreeMap<PeerId, VecDeque<Frames>>,
         dropped: Vec<Drop>,
     }
@@ -224,8 +239,8 @@ mod tests {
 
         fn await_room(&mut self, _peer: PeerId) {}
 
-        fn may(&self, _peer: PeerId, _verb: Verb, _name: &[u8]) -> bool {
-            true
+        fn may(&self, _peer: PeerId, verb: Verb, _name: &[u8]) -> bool {
+            self.forbidden != Some(verb)
         }
 
         fn dropped(&mut self, _peer: PeerId, reason: Drop) {
@@ -328,6 +343,21 @@ mod tests {
         assert_eq!(world.take(ada).unwrap(), ["", "for ada"]);
         assert_eq!(world.take(forger), None);
         assert_ne!(world.take(worker).unwrap()[0], "ada");
+    }
+
+    #[test]
+    fn who_may_not_serve_is_given_nothing_and_believed_nothing() {
+        let mut world = World::new();
+        let ada = world.attach(Side::Front, "DEALER", "ada");
+        let before = world.attach(Side::Back, "DEALER", "");
+        world.peers.forbidden = Some(Verb::Serve);
+        let forger = world.attach(Side::Back, "DEALER", "");
+        world.ask(ada, "for an honest worker");
+        assert_eq!(world.take(forger), None);
+        world.say(forger, vec![Bytes::from_static(b"ada"), Bytes::new(), Bytes::from_static(b"forged")]);
+        assert_eq!(world.take(ada), None);
+        world.proxy.rights_changed(0, before, &mut world.peers);
+        assert!(!world.accepts(ada), "who has lost the right is no worker any more");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::native::inbound::{Inbound, Item, Limits, ReadEnd};
 use crate::native::outbox::{Outbox, Outgoing};
 use crate::native::shared::{Shared, stopping};
 use crate::native::watch::{self, Progress};
-use crate::security::{Gate, Principal};
+use crate::security::{Gate, Method, Principal};
 use crate::shards::Tie;
 
 /// How long a peer has to take what is still owed to it when its session ends.
@@ -240,7 +240,10 @@ async fn rights_change(gate: &Gate, principal: &Principal, peer: SocketAddr) {
     let is_local = peer.ip().to_canonical().is_loopback();
     let mut changes = gate.changes();
     // It may have changed between the handshake and now.
-    while gate.renew(principal, is_local).as_ref() == Some(principal) {
+    let is_nobody = principal.method() == Method::Open;
+    while !(is_nobody && gate.requires_authentication(is_local))
+        && gate.renew(principal, is_local).as_ref() == Some(principal)
+    {
         changes.changed().await;
     }
 }

@@ -70,7 +70,12 @@ impl Running {
         let _one_at_a_time = parts.reloading.lock().await;
         let config = parts.config_source.as_ref().ok_or(ReloadError::NoSource)?()?;
         config.validate()?;
-        let security = parts.gate.replace(config.security.clone());
+        // Only these: what else stands under security counts after a restart.
+        let mut security = parts.config.security.clone();
+        security.users = config.security.users.clone();
+        security.api_keys = config.security.api_keys.clone();
+        security.permissions = config.security.permissions.clone();
+        let security = parts.gate.replace(security);
         let wanted = endpoints::of(&config, &parts.gate)?;
         let endpoints = parts.zeromq.reconcile(wanted).await.map_err(StartError::from)?;
         Ok(Reloaded { security, endpoints, needs_restart: differs_beyond(&parts.config, &config) })

@@ -29,9 +29,13 @@ pub async fn run_until_signalled(running: Running) -> std::io::Result<Stopped> {
                     Ok(()) => tracing::info!("the certificates were read again"),
                     Err(error) => tracing::error!("the certificates stay as they were: {error}"),
                 }
-                match running.reload().await {
-                    Ok(done) => tracing::info!("the configuration was read again: {done}"),
-                    Err(error) => tracing::error!("the configuration was not applied as it is now: {error}"),
+                tokio::select! {
+                    done = running.reload() => match done {
+                        Ok(done) => tracing::info!("the configuration was read again: {done}"),
+                        Err(error) => tracing::error!("the configuration was not applied as it is now: {error}"),
+                    },
+                    _ = interrupts.recv() => break,
+                    _ = terminations.recv() => break,
                 }
             }
         }

@@ -40,6 +40,15 @@ impl Changes {
             std::future::pending::<()>().await;
         }
     }
+
+    /// Whether there was one since this or [`changed`](Self::changed) last said so.
+    pub fn have_changed(&mut self) -> bool {
+        let has_changed = self.0.has_changed().unwrap_or(false);
+        if has_changed {
+            self.0.mark_unchanged();
+        }
+        has_changed
+    }
 }
 
 impl Gate {
@@ -60,6 +69,12 @@ impl Gate {
             *current = Arc::new(security);
             is_changed
         })
+    }
+
+    /// Whether a native peer has to show who it is.
+    #[must_use]
+    pub fn requires_authentication(&self, is_local: bool) -> bool {
+        self.security().requires_authentication(is_local)
     }
 
     /// Whether peers that have not shown who they are may be let in from elsewhere, and from this machine.

@@ -272,7 +272,7 @@ impl Service for Durable {
 
     fn handle_rights(&mut self, principal: &Principal) {
         self.principal = principal.clone();
-        if !self.subscriptions.is_empty() {
+        if !self.subscriptions.is_empty() || self.pulls_waiting > 0 {
             // They were allowed to somebody with other rights.
             let text = "its rights have changed: connect and subscribe again";
             self.closing = Some(ZmtpError::new(Reason::Disconnected, text));

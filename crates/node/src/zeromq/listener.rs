@@ -137,12 +137,7 @@ pub fn start(
     let bound: Vec<_> = endpoints
         .into_iter()
         .map(|endpoint| {
-            let exposed =
-                || [&endpoint.bind].into_iter().chain(&endpoint.backend).find(|bind| !bind.is_local());
-            if let (Some(mechanism), Some(bind)) = (endpoint.security.exposed(), exposed().cloned()) {
-                return Err(StartError::Exposed { endpoint: endpoint.name, mechanism, bind });
-            }
-            check_rights(&endpoint, gate)?;
+            check(&endpoint, gate)?;
             let mut listeners = Vec::new();
             let backend = endpoint.backend.iter().map(|bind| (Side::Back, bind));
             for (side, bind) in [(Side::Front, &endpoint.bind)].into_iter().chain(backend) {
@@ -161,6 +156,19 @@ pub fn start(
         run(endpoint, listeners, drops, shards, gate, stop)
     };
     Ok(bound.into_iter().map(run).collect())
+}
+
+/// What can be said against an endpoint before it binds.
+///
+/// # Errors
+/// [`StartError`], but not of binding.
+pub(super) fn check(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartError> {
+    let mut binds = [&endpoint.bind].into_iter().chain(&endpoint.backend);
+    let exposed = binds.find(|bind| !bind.is_local()).cloned();
+    if let (Some(mechanism), Some(bind)) = (endpoint.security.exposed(), exposed) {
+        return Err(StartError::Exposed { endpoint: endpoint.name.clone(), mechanism, bind });
+    }
+    check_rights(endpoint, gate)
 }
 
 /// Says at the start what otherwise each peer would find out: an ingest endpoint has no answers to say it with.
@@ -197,10 +205,11 @@ fn run(
     let hub = hub::exchange(&endpoint.kind);
     let hub = hub.map(|exchange| Arc::new(Hub::new(&endpoint.name, exchange, drops.clone())));
     let (mut addrs, peers) = (Vec::new(), PeerList::default());
-    let admission = Arc::new(Admission::default());
     for (side, listener, addr) in listeners {
         info!(endpoint = endpoint.name, %addr, "a ZeroMQ endpoint listens");
         addrs.push(addr);
+        // Of its own for each address: clients must not take the place of the workers they wait for.
+        let admission = Arc::new(Admission::default());
         let options = SessionOptions {
             endpoint: endpoint.clone(),
             side,
@@ -211,7 +220,7 @@ fn run(
             peers: peers.clone(),
             stop: stop.clone(),
         };
-        sessions.spawn(accept(listener, options, admission.clone(), sessions.clone()));
+        sessions.spawn(accept(listener, options, admission, sessions.clone()));
     }
     if let Some(hub) = hub {
         // Its sessions may need the time while they end, so it ends with the node and not with the endpoint.

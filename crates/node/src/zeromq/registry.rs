@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::listener::{Listening, StartError, start};
+use super::listener::{Listening, StartError, check, start};
 use super::options::EndpointOptions;
 use crate::security::Gate;
 use crate::shards::Shards;
@@ -51,16 +51,21 @@ impl Registry {
     /// Has these endpoints run and no others: those that run already with the same options go on, with all their peers.
     ///
     /// # Errors
-    /// [`StartError`] of the first that cannot be started. Those before it run, and those that were to go are gone.
+    /// [`StartError`] of the first that is wrong, and then nothing was changed; or of the first that cannot bind, and then
+    /// all others run.
     pub async fn reconcile(&self, wanted: Vec<EndpointOptions>) -> Result<Reconciled, StartError> {
+        for endpoint in &wanted {
+            check(endpoint, &self.gate)?;
+        }
         let mut done = Reconciled::default();
+        let mut failure = None;
         let leaving: Vec<Arc<Listening>> = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             let leaving = running.extract_if(.., |(options, _)| !wanted.contains(options));
             leaving.map(|(_, listening)| listening).collect()
         };
+        leaving.iter().for_each(|listening| listening.stop());
         for listening in leaving {
-            listening.stop();
             // Its port may be wanted again, and its peers have what they are owed.
             listening.stopped().await;
             info!(endpoint = listening.name, "a ZeroMQ endpoint is closed");
@@ -77,11 +82,18 @@ impl Registry {
                 continue;
             }
             let stop = self.stop.child_token();
-            let started = start(vec![options.clone()], &self.shards, &self.gate, &self.metrics, &stop)?;
+            let started = start(vec![options.clone()], &self.shards, &self.gate, &self.metrics, &stop);
+            let started = match started {
+                Ok(started) => started,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
             done.started.push(options.name.clone());
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             running.extend(started.into_iter().map(|listening| (options.clone(), Arc::new(listening))));
         }
-        Ok(done)
+        failure.map_or(Ok(done), Err)
     }
 }

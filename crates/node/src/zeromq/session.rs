@@ -40,6 +40,10 @@ use crate::config::Action;
 use crate::security::{Changes, Gate, Principal};
 use crate::shards::Shards;
 
+/// What is read at most of a peer whose messages nobody takes now. Its connection is watched that way: one that has
+/// not sent more and goes is noticed.
+const READ_AHEAD_BYTES: usize = 64 * 1024;
+
 /// A message to the peer.
 pub(super) struct Outgoing {
     pub(super) message: Outbound,
@@ -72,6 +76,10 @@ pub(super) trait Service: Send {
     /// Why the service has done with the peer, if it has: the connection is closed once the rest is written.
     fn poll_close(&mut self) -> Option<ZmtpError> {
         None
+    }
+    /// Whether what was read waits for others, however long that takes.
+    fn is_held(&self) -> bool {
+        false
     }
     /// Whether nothing is under way that should be waited for.
     fn is_done(&self) -> bool;
@@ -132,7 +140,12 @@ pub(super) async fn run<S>(
     };
     drop(admitted);
     // The mechanism NULL has no way to say who one is.
-    let principal = peer.principal.clone().unwrap_or_else(|| options.gate.unidentified(is_local));
+    let shown = peer.principal.clone().unwrap_or_else(|| options.gate.unidentified(is_local));
+    // Users may have changed since it showed who it is.
+    let Some(principal) = options.gate.renew(&shown, is_local) else {
+        let error = ZmtpError::new(Reason::Revoked, format!("{} is not let in any more", shown.name()));
+        return refuse(wire, &options, &address, &error).await;
+    };
     if !options.endpoint.kind.peers(options.side).contains(&peer.socket_type) {
         let goes = options.endpoint.kind.peers(options.side).join(" and ");
         let text = format!("{} does not go with this endpoint, {goes} do", peer.socket_type);
@@ -243,6 +256,8 @@ struct Session<'a, S> {
     address: &'a str,
     /// Deliveries on their way: at how many written bytes, which subscription, how many bytes of it.
     deliveries: VecDeque<(u64, u64, usize)>,
+    /// Bytes read while the service wants none, only to learn that the peer is gone.
+    ahead: usize,
     reading: bool,
     writing: bool,
     /// Since when the peer is silent. While we do not read it, it is not.
@@ -270,6 +285,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             options,
             address,
             deliveries: VecDeque::new(),
+            ahead: 0,
             reading: true,
             writing: true,
             heard: Instant::now(),
@@ -282,6 +298,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         let wakeup = self.service.wakeup();
         loop {
             let now = Instant::now();
+            // Not left to the select below: a peer that never stops sending keeps it busy.
+            if self.reading && self.options.stop.is_cancelled() {
+                self.stop_reading();
+            }
+            if self.guard.changes.have_changed() {
+                self.renew();
+            }
+            if self.end.is_some_and(|end| end <= now) {
+                break;
+            }
             let left = self.hand_over();
             self.service.handle_round(now);
             self.take_answers();
@@ -377,6 +403,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             Some(principal) => {
                 self.service.handle_rights(&principal);
                 self.guard.principal = principal;
+                if let Some(error) = self.service.poll_close() {
+                    self.refuse(&error);
+                    self.end = Some(Instant::now());
+                }
             }
             None => {
                 let text = format!("{} is not let in any more", self.guard.principal.name());
@@ -389,7 +419,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
 
     fn reads(&self) -> bool {
         self.reading
-            && self.service.wants_input()
+            && (self.service.wants_input() || self.ahead < READ_AHEAD_BYTES)
             && !self.wire.zmtp.has_pending_input()
             && self.wire.zmtp.transmit_pending() < self.limits.send_queue_bytes
     }
@@ -399,7 +429,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             return false;
         }
         let nothing_to_write = !self.writing || self.wire.zmtp.transmit_pending() == 0;
-        let done = self.service.is_done() && self.service.wants_input();
+        let done = self.service.is_done() && (self.service.wants_input() || self.service.is_held());
         (done && nothing_to_write) || self.end.is_some_and(|end| end <= now)
     }
 
@@ -420,7 +450,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
 
     fn handle_moved(&mut self, moved: io::Result<Moved>) {
         match moved {
-            Ok(Moved::Read(result)) => {
+            Ok(Moved::Read(result, bytes)) => {
+                self.ahead = if self.service.wants_input() { 0 } else { self.ahead.saturating_add(bytes) };
                 self.heard = Instant::now();
                 self.pinged = false;
                 if let Err(error) = result {

@@ -35,7 +35,8 @@ pub(super) struct Wire<S> {
 /// What moving bytes came to.
 pub(super) enum Moved {
     Wrote,
-    Read(Result<(), ZmtpError>),
+    /// What was read, and how many bytes.
+    Read(Result<(), ZmtpError>, usize),
     End,
 }
 
@@ -80,7 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Ok(Moved::End)),
                 Poll::Ready(Ok(())) => {
                     self.drops.listener().read_bytes.increment(buffer.filled().len() as u64);
-                    Poll::Ready(Ok(Moved::Read(self.zmtp.handle_input(buffer.filled()))))
+                    let bytes = buffer.filled().len();
+                    Poll::Ready(Ok(Moved::Read(self.zmtp.handle_input(buffer.filled()), bytes)))
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 Poll::Pending => Poll::Pending,
@@ -96,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
             }
             match self.move_bytes(true).await {
                 Ok(Moved::Wrote) => {}
-                Ok(Moved::Read(result)) => result.map_err(Some)?,
+                Ok(Moved::Read(result, _)) => result.map_err(Some)?,
                 Ok(Moved::End) | Err(_) => return Err(None),
             }
         }

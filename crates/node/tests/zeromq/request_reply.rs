@@ -5,7 +5,7 @@ use std::time::Duration;
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use tokio::time::timeout;
 
-use crate::raw::{Endpoint, Raw};
+use crate::raw::{Endpoint, Raw, until};
 
 fn proxy(peer_queue: usize) -> Endpoint {
     let mut limits = Limits::default();
@@ -107,4 +107,20 @@ async fn all_that_was_sent_at_once_reaches_a_worker_that_takes_one_at_a_time() {
     for number in 0..500 {
         assert_eq!(worker.receive().await[2], number.to_string());
     }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_while_nobody_takes_its_request_is_noticed() {
+    let endpoint = proxy(10);
+    for _ in 0..40 {
+        let mut client = endpoint.peer("REQ").await;
+        client.send(&["", "is anybody there"]).await;
+        until("it is there", || endpoint.listening.peers.count() == 1).await;
+        drop(client);
+        until("it is gone", || endpoint.listening.peers.count() == 0).await;
+    }
+    let mut worker = endpoint.back_peer("REP", b"").await;
+    let mut client = endpoint.peer("REQ").await;
+    client.send(&["", "and now"]).await;
+    assert_eq!(worker.receive().await[2], "and now");
 }

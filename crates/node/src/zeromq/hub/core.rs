@@ -82,9 +82,18 @@ impl Hub {
 
     /// Does something with the exchange, and then what follows from it.
     fn turn<T>(&self, call: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+        let (result, left) = self.turn_and_release(HELD_EXAMINED, call);
+        if left {
+            self.changed.notify_one();
+        }
+        result
+    }
+
+    /// A turn, and a look at so many of the peers that are held. Says whether some were not looked at.
+    fn turn_and_release<T>(&self, examined_max: usize, call: impl FnOnce(&mut Turn<'_>) -> T) -> (T, bool) {
         let mut state = self.lock();
         let result = call(&mut Turn { state: &mut state, now_ms: self.now_ms() });
-        let left = release_held(&mut state, HELD_EXAMINED);
+        let left = release_held(&mut state, examined_max);
         let due = state.exchange.next_due();
         let is_sooner = due.is_some_and(|due| state.due.is_none_or(|waited| due < waited));
         if is_sooner {
@@ -92,13 +101,13 @@ impl Hub {
         }
         let wake = std::mem::take(&mut state.peers.wake);
         drop(state);
-        if is_sooner || left {
+        if is_sooner {
             self.changed.notify_one();
         }
         wake.iter().for_each(|wakeup| wakeup.wake());
         // Most calls wake somebody: the list is used again.
         self.give_back(wake);
-        result
+        (result, left)
     }
 
     fn give_back(&self, mut wake: Vec<Arc<Wakeup>>) {
@@ -184,12 +193,12 @@ impl Hub {
                 () = sleep_until(at.unwrap_or(self.began)), if at.is_some() => {}
             }
             let now_ms = self.now_ms();
-            self.turn(|turn| {
+            // All who are held are looked at here: the clock must not wake itself for them.
+            self.turn_and_release(usize::MAX, |turn| {
                 if turn.state.exchange.next_due().is_some_and(|due| due <= now_ms) {
                     turn.now_ms = now_ms;
                     turn.exchange(|exchange, now_ms, peers| exchange.tick(now_ms, peers));
                 }
-                release_held(turn.state, usize::MAX);
                 turn.state.due = turn.state.exchange.next_due();
             });
         }

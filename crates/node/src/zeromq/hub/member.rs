@@ -75,6 +75,10 @@ impl Drop for Member {
         if !self.inbox.is_empty() {
             self.drops.count_many(Reason::Unconfirmed, self.inbox.len() as u64);
         }
+        let unsent = self.out.len() + self.outbox.len();
+        if unsent > 0 {
+            self.drops.count_many(Reason::Unroutable, unsent as u64);
+        }
         self.hub.detach(self.id);
     }
 }
@@ -130,6 +134,10 @@ impl Service for Member {
     fn poll_close(&mut self) -> Option<ZmtpError> {
         let explanation = self.outbox.closing()?;
         Some(ZmtpError::new(Reason::Disconnected, explanation))
+    }
+
+    fn is_held(&self) -> bool {
+        self.is_held
     }
 
     fn is_done(&self) -> bool {

@@ -102,6 +102,10 @@ impl Outbox {
         std::mem::take(&mut queue.was_full)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.queue().messages.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue().messages.is_empty()
     }
