@@ -49,14 +49,22 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
         (EndpointKind::Ingest, None) => {
             findings.missing(path, "queue", "an ingest endpoint stores everything it reads there");
         }
+        (EndpointKind::Egress, None) => {
+            findings.missing(path, "queue", "an egress endpoint delivers the messages of a queue");
+        }
         (EndpointKind::Durable, Some(_)) => findings.conflict(
             at("queue"),
             "a durable endpoint has no queue: each request names its destination (remove it, or use `kind: ingest`)",
         ),
-        (_, Some(_)) if kind != EndpointKind::Ingest => findings.conflict(
+        (_, Some(_)) if !matches!(kind, EndpointKind::Ingest | EndpointKind::Egress) => findings.conflict(
             at("queue"),
-            "an endpoint of this kind stores nothing (remove it, or use `kind: ingest`)",
+            "an endpoint of this kind stores nothing (remove it, or use `kind: ingest` or `kind: egress`)",
         ),
+        _ => {}
+    }
+    match (kind, endpoint.egress.changed()) {
+        (EndpointKind::Egress, _) => endpoint.egress.validate(path, findings),
+        (_, Some(key)) => findings.conflict(at(key), "only an endpoint of the kind egress has this key"),
         _ => {}
     }
     match (kind, endpoint.pub_sub.changed()) {

@@ -158,6 +158,18 @@ fn every_bad_value_is_named_with_its_place_and_what_to_write() {
             "zeromq: {endpoints: [{name: x, kind: durable, queue: q, bind: \"tcp://127.0.0.1:1\"}]}",
             "a durable endpoint has no queue",
         ),
+        (
+            "zeromq: {endpoints: [{name: x, kind: egress, bind: \"tcp://127.0.0.1:1\"}]}",
+            "an egress endpoint delivers the messages of a queue",
+        ),
+        (
+            "zeromq: {endpoints: [{name: x, kind: egress, queue: q, prefetch: 0, bind: \"tcp://127.0.0.1:1\"}]}",
+            "zeromq.endpoints[0].prefetch",
+        ),
+        (
+            "zeromq: {endpoints: [{name: x, kind: ingest, queue: q, acknowledge: by-worker, bind: \"tcp://127.0.0.1:1\"}]}",
+            "only an endpoint of the kind egress has this key",
+        ),
         ("zeromq: {endpoints: [{name: x, kind: durable, bind: \"ipc://x\"}]}", "it must begin with tcp://"),
         (
             "zeromq: {endpoints: [{name: x, kind: durable, bind: \"tcp://127.0.0.1:1\", mechanisms: [curve]}]}",

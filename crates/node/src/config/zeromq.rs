@@ -8,6 +8,7 @@ use swarmmq_protocol::DestinationName;
 use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 
 use super::address::Bind;
+use super::egress::EgressConfig;
 use super::fields::{Fields, Section, Value};
 use super::pool::PoolConfig;
 use super::problem::ProblemKind;
@@ -64,8 +65,11 @@ pub struct EndpointConfig {
     /// Where workers connect, of a `request-reply` or `workers` endpoint, and subscribers, of a `pub-sub` endpoint;
     /// clients and publishers connect to `bind`. Required there, not allowed elsewhere.
     pub backend: Option<Bind>,
-    /// The destination that an `ingest` endpoint stores into. Required there, not allowed elsewhere.
+    /// The destination that an `ingest` endpoint stores into, or an `egress` endpoint delivers. Required there, not
+    /// allowed elsewhere.
     pub queue: Option<DestinationName>,
+    /// What only `egress` endpoints have. Its keys stand among the others.
+    pub egress: EgressConfig,
     /// What only `pub-sub` endpoints have. Its keys stand among the others.
     pub pub_sub: PubSubConfig,
     /// What only `service` and `workers` endpoints have. Its keys stand among the others.
@@ -111,6 +115,7 @@ impl Default for EndpointConfig {
             bind: None,
             backend: None,
             queue: None,
+            egress: EgressConfig::default(),
             pub_sub: PubSubConfig::default(),
             pool: PoolConfig::default(),
             mechanisms: vec![Mechanism::Null],
@@ -146,6 +151,7 @@ impl Section for EndpointConfig {
             bind,
             backend,
             queue,
+            egress,
             pub_sub,
             pool,
             mechanisms,
@@ -167,6 +173,7 @@ impl Section for EndpointConfig {
         fields.value("bind", bind);
         fields.value("backend", backend);
         fields.value("queue", queue);
+        egress.fields(fields);
         pub_sub.fields(fields);
         pool.fields(fields);
         fields.value("mechanisms", mechanisms);
@@ -192,6 +199,8 @@ pub enum EndpointKind {
     Durable,
     /// Stores what PUSH sockets send into one queue. There is no reply: at most once until it was read.
     Ingest,
+    /// Delivers one queue to PULL sockets, each message to one of them.
+    Egress,
     /// A proxy between clients (REQ, DEALER, ROUTER) and workers (REP, DEALER, ROUTER).
     RequestReply,
     /// A proxy between publishers (PUB, XPUB) and subscribers (SUB, XSUB), which may keep the last value of each topic.
@@ -207,7 +216,7 @@ impl EndpointKind {
     #[must_use]
     pub fn has_backend(self) -> bool {
         match self {
-            Self::Durable | Self::Ingest | Self::Service => false,
+            Self::Durable | Self::Ingest | Self::Egress | Self::Service => false,
             Self::RequestReply | Self::PubSub | Self::Workers => true,
         }
     }
@@ -215,9 +224,10 @@ impl EndpointKind {
 
 words!(
     EndpointKind,
-    "a kind of endpoint: durable, ingest, request-reply, pub-sub, service or workers",
+    "a kind of endpoint: durable, ingest, egress, request-reply, pub-sub, service or workers",
     EndpointKind::Durable = "durable",
     EndpointKind::Ingest = "ingest",
+    EndpointKind::Egress = "egress",
     EndpointKind::RequestReply = "request-reply",
     EndpointKind::PubSub = "pub-sub",
     EndpointKind::Service = "service",

@@ -2,7 +2,7 @@
 
 use swarmmq_broker::exchange::PoolLimits;
 
-use crate::config::{Action, Config, EndpointConfig, EndpointKind, Mechanism};
+use crate::config::{Acknowledge, Action, Config, EndpointConfig, EndpointKind, Mechanism};
 use crate::node::error::StartError;
 use crate::security::{Gate, read_curve_secret};
 use crate::zeromq::{self, EndpointOptions, Limits, Multipart, Security};
@@ -45,7 +45,15 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         (EndpointKind::Ingest, Some(queue)) => {
             zeromq::EndpointKind::Ingest { queue: queue.clone(), multipart: Multipart::Keep }
         }
-        (EndpointKind::Ingest, None) => return Ok(None),
+        (EndpointKind::Egress, Some(queue)) => zeromq::EndpointKind::Egress {
+            queue: queue.clone(),
+            acknowledge: match endpoint.egress.acknowledge {
+                Acknowledge::OnWrite => zeromq::Acknowledge::OnWrite,
+                Acknowledge::ByWorker => zeromq::Acknowledge::ByWorker,
+            },
+            prefetch: endpoint.egress.prefetch,
+        },
+        (EndpointKind::Ingest | EndpointKind::Egress, None) => return Ok(None),
         (EndpointKind::RequestReply, _) => zeromq::EndpointKind::RequestReply,
         (EndpointKind::PubSub, _) => zeromq::EndpointKind::PubSub { limits: endpoint.pub_sub.limits() },
         (EndpointKind::Service, _) => {

@@ -50,14 +50,16 @@ pub enum StartError {
         /// Where it was to bind.
         bind: Bind,
     },
-    /// It would read messages that nobody may send.
+    /// It would read messages that nobody may send, or deliver some that nobody may have.
     #[error(
-        "endpoint {endpoint} stores into {queue}, and its peers cannot say who they are: allow `anybody` to produce to {queue} under security.permissions, or take the endpoint away"
+        "endpoint {endpoint} is there to {action} {queue}, and its peers cannot say who they are: allow `anybody` to {action} {queue} under security.permissions, or take the endpoint away"
     )]
     Forbidden {
         /// The endpoint's name.
         endpoint: String,
-        /// Where it was to store.
+        /// What its peers would have to be allowed.
+        action: &'static str,
+        /// Where it was to store, or to deliver from.
         queue: DestinationName,
     },
     /// It could not bind.
@@ -171,16 +173,20 @@ pub(super) fn check(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), Start
     check_rights(endpoint, gate)
 }
 
-/// Says at the start what otherwise each peer would find out: an ingest endpoint has no answers to say it with.
+/// Says at the start what otherwise each peer would find out: an ingest or egress endpoint has no answers to
+/// say it with.
 fn check_rights(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartError> {
     if !endpoint.security.null {
         return Ok(());
     }
     let peers = gate.unidentified(endpoint.bind.is_local());
+    if let Some((action, queue)) = endpoint.kind.demands()
+        && !peers.may(action, queue)
+    {
+        let (endpoint, queue) = (endpoint.name.clone(), queue.clone());
+        return Err(StartError::Forbidden { endpoint, action: phrase(action), queue });
+    }
     match &endpoint.kind {
-        EndpointKind::Ingest { queue, .. } if !peers.may(Action::Produce, queue) => {
-            Err(StartError::Forbidden { endpoint: endpoint.name.clone(), queue: queue.clone() })
-        }
         EndpointKind::Durable if peers.is_powerless() => {
             warn!(
                 endpoint = endpoint.name,
@@ -189,6 +195,15 @@ fn check_rights(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartErro
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// An action on a destination, as it stands before the destination's name.
+pub(super) fn phrase(action: Action) -> &'static str {
+    match action {
+        Action::Produce => "produce to",
+        Action::Consume => "consume from",
+        _ => "manage",
     }
 }
 

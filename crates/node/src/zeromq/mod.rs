@@ -1,7 +1,7 @@
 //! ZeroMQ endpoints: a session for each peer.
 //!
 //! A broker wants connections, not sockets. An endpoint announces a socket type in the handshake
-//! (ROUTER or PULL) and then each connection is a session of its own, so that an answer can only go
+//! (as ROUTER, PULL or PUSH) and then each connection is a session of its own, so that an answer can only go
 //! to the peer that asked, back-pressure is to stop reading from one peer, and every drop has an
 //! endpoint and a reason.
 //!
@@ -10,7 +10,7 @@
 //!                                    │  ▲
 //!                       zmtp: frames │  │ bytes           trait Zmtp, by omq-proto
 //!                                    ▼  │
-//!                      durable, ingest: messages ──▶ requests ──▶ shards
+//!                      durable, ingest, egress: messages ──▶ requests ──▶ shards
 //!                       hub: messages ──▶ exchange ──▶ outbox       │
 //!                                    ▲                   │          │
 //!                                    └── mailbox, outbox ◀──────────┘
@@ -21,7 +21,7 @@
 //!   there in one write.
 //! - `mechanisms`: NULL, PLAIN and CURVE, and who a peer shows to be.
 //! - [`zmtp`]: the wire protocol as a state machine without I/O, behind a trait of ours.
-//! - `durable`, `ingest`: the two kinds of endpoint, as state machines without I/O.
+//! - `durable`, `ingest`, `egress`: the kinds of endpoint that keep messages, as state machines without I/O.
 //! - `hub`: the endpoints whose peers talk to each other: an exchange of the crate `swarmmq-broker`, which the
 //!   sessions call themselves, and a queue for each peer.
 //! - [`registry`]: the endpoints that run, and what is changed about them meanwhile; [`peers`]: who is connected.
@@ -30,6 +30,7 @@ mod admission;
 mod chunks;
 pub mod drops;
 mod durable;
+mod egress;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hub;
@@ -50,6 +51,6 @@ pub mod zmtp;
 
 pub use drops::{Drops, Reason};
 pub use listener::{Bound, Listening, StartError, start};
-pub use options::{Bind, EndpointKind, EndpointOptions, Limits, Multipart, Security};
+pub use options::{Acknowledge, Bind, EndpointKind, EndpointOptions, Limits, Multipart, Security};
 pub use peers::{PeerList, PeerRecord};
 pub use registry::{Reconciled, Registry};

@@ -12,7 +12,7 @@ use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use swarmmq_protocol::zeromq::{durable, ingest};
 
 use super::zmtp::SocketKind;
-use crate::config::CurveSecretKey;
+use crate::config::{Action, CurveSecretKey};
 
 /// A ZeroMQ endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,16 @@ pub enum EndpointKind {
         /// What becomes of messages of several frames.
         multipart: Multipart,
     },
+    /// Messages of one destination, for its default group, each to one of the PULL peers.
+    Egress {
+        /// Where they come from.
+        queue: DestinationName,
+        /// Who acknowledges them.
+        acknowledge: Acknowledge,
+        /// Most messages that a peer has leased ahead: until they are acknowledged where the node does that, and
+        /// until they are written where a worker does. At least 1.
+        prefetch: u32,
+    },
     /// A proxy: requests of REQ, DEALER and ROUTER peers to REP, DEALER and ROUTER peers, and replies back.
     RequestReply,
     /// A proxy: publications of PUB and XPUB peers to SUB and XSUB peers, and subscriptions back.
@@ -100,6 +110,7 @@ impl EndpointKind {
         match self {
             Self::Durable => "durable",
             Self::Ingest { .. } => "ingest",
+            Self::Egress { .. } => "egress",
             Self::RequestReply => "request-reply",
             Self::PubSub { .. } => "pub-sub",
             Self::Service { .. } => "service",
@@ -112,6 +123,7 @@ impl EndpointKind {
     pub fn socket(&self, side: Side) -> SocketKind {
         match (self, side) {
             (Self::Ingest { .. }, _) => SocketKind::Pull,
+            (Self::Egress { .. }, _) => SocketKind::Push,
             (Self::RequestReply, Side::Back) => SocketKind::Dealer,
             (Self::PubSub { .. }, Side::Front) => SocketKind::XSub,
             (Self::PubSub { .. }, Side::Back) => SocketKind::XPub,
@@ -130,10 +142,21 @@ impl EndpointKind {
             }
             (Self::Workers { .. }, Side::Back) => &["DEALER"],
             (Self::Ingest { .. }, _) => &["PUSH"],
+            (Self::Egress { .. }, _) => &["PULL"],
             (Self::RequestReply, Side::Front) => &["REQ", "DEALER", "ROUTER"],
             (Self::RequestReply, Side::Back) => &["REP", "DEALER", "ROUTER"],
             (Self::PubSub { .. }, Side::Front) => &["PUB", "XPUB"],
             (Self::PubSub { .. }, Side::Back) => &["SUB", "XSUB"],
+        }
+    }
+
+    /// What a peer must be allowed before it is let in, where it is the same for all it could do.
+    #[must_use]
+    pub fn demands(&self) -> Option<(Action, &DestinationName)> {
+        match self {
+            Self::Ingest { queue, .. } => Some((Action::Produce, queue)),
+            Self::Egress { queue, .. } => Some((Action::Consume, queue)),
+            _ => None,
         }
     }
 
@@ -156,6 +179,17 @@ pub enum Multipart {
     Keep,
     /// Drops the message and counts it.
     Refuse,
+}
+
+/// Who acknowledges what an egress endpoint has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// The node, once a message was written to the peer's connection. What the peer has not read when it goes is
+    /// lost; what the node has written and not acknowledged when it crashes is sent again. The default.
+    #[default]
+    OnWrite,
+    /// The worker, on a durable endpoint, with the receipt that it gets before each message.
+    ByWorker,
 }
 
 /// Where an endpoint binds.

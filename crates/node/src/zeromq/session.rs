@@ -25,8 +25,10 @@ use tracing::{debug, warn};
 use super::admission::HandshakeSlot;
 use super::drops::{Drops, Reason};
 use super::durable::Durable;
+use super::egress::Egress;
 use super::hub::{Hub, Member};
 use super::ingest::Ingest;
+use super::listener::phrase;
 use super::mailbox::Mailbox;
 use super::mechanisms::Mechanisms;
 use super::omq::OmqConnection;
@@ -36,7 +38,6 @@ use super::shared::Outbound;
 use super::wakeup::Wakeup;
 use super::wire::{Moved, Wire};
 use super::zmtp::{Authenticate, PeerProperties, Shown, ZmtpError};
-use crate::config::Action;
 use crate::security::{Changes, Gate, Principal};
 use crate::shards::Shards;
 
@@ -71,6 +72,16 @@ pub(super) trait Service: Send {
     fn handle_rights(&mut self, principal: &Principal);
     /// A delivery has been written.
     fn handle_written(&mut self, subscription: u64, bytes: usize);
+    /// Nothing more is read of the peer: what is under way is to be finished and nothing to be begun.
+    fn handle_stop(&mut self) {}
+    /// Whether a peer that will send no more is gone, so that nothing more is written to it either.
+    fn ends_with_input(&self) -> bool {
+        false
+    }
+    /// Whether a peer that answers no PING is gone. One that is slow may not have read it yet.
+    fn counts_silence(&self) -> bool {
+        true
+    }
     /// When [`Service::handle_round`] wants to be called at the latest.
     fn poll_timeout(&self) -> Option<Instant>;
     /// Why the service has done with the peer, if it has: the connection is closed once the rest is written.
@@ -152,11 +163,11 @@ pub(super) async fn run<S>(
         wire.zmtp.send_error(&text);
         return refuse(wire, &options, &address, &ZmtpError::new(Reason::SocketType, text)).await;
     }
-    if let EndpointKind::Ingest { queue, .. } = &options.endpoint.kind
-        && !principal.may(Action::Produce, queue)
+    if let Some((action, queue)) = options.endpoint.kind.demands()
+        && !principal.may(action, queue)
     {
         // Closed, and not read: what the peer has not sent yet stays with it.
-        let text = format!("{} may not produce to {queue}", principal.name());
+        let text = format!("{} may not {} {queue}", principal.name(), phrase(action));
         wire.zmtp.send_error(&text);
         return refuse(wire, &options, &address, &ZmtpError::new(Reason::Forbidden, text)).await;
     }
@@ -210,6 +221,9 @@ fn service(options: &SessionOptions, peer: &PeerProperties, principal: Principal
     match &options.endpoint.kind {
         EndpointKind::Ingest { queue, multipart } => {
             Box::new(Ingest::new(tie, mailbox, queue.clone(), *multipart, limits, drops))
+        }
+        EndpointKind::Egress { queue, acknowledge, prefetch } => {
+            Box::new(Egress::new(tie, mailbox, queue.clone(), *acknowledge, *prefetch, drops))
         }
         _ => Box::new(Durable::new(tie, mailbox, principal, limits, drops, peer.socket_type == "REQ")),
     }
@@ -435,6 +449,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
 
     fn stop_reading(&mut self) {
         self.reading = false;
+        self.service.handle_stop();
         self.end.get_or_insert(Instant::now() + self.limits.drain_timeout);
     }
 
@@ -465,7 +480,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                     self.service.handle_written(subscription, bytes);
                 }
             }
-            Ok(Moved::End) => self.stop_reading(),
+            Ok(Moved::End) => {
+                self.stop_reading();
+                if self.service.ends_with_input() {
+                    self.stop_writing();
+                }
+            }
             Err(error) => {
                 debug!(endpoint = self.options.endpoint.name, address = self.address, %error, "a ZeroMQ peer is gone");
                 self.stop_reading();
@@ -489,15 +509,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         true
     }
 
+    fn pings(&self) -> bool {
+        let knows_ping = self.peer.knows_ping && self.service.counts_silence();
+        knows_ping && !self.limits.heartbeat_interval.is_zero()
+    }
+
     fn ping_at(&self) -> Option<Instant> {
-        let pings = self.peer.knows_ping && !self.pinged && !self.limits.heartbeat_interval.is_zero();
-        pings.then(|| self.heard + self.limits.heartbeat_interval)
+        (self.pings() && !self.pinged).then(|| self.heard + self.limits.heartbeat_interval)
     }
 
     /// When a peer that is read and says nothing is given up.
     fn silence_ends(&self) -> Option<Instant> {
-        let pings = self.peer.knows_ping && !self.limits.heartbeat_interval.is_zero();
-        let ours = pings.then_some(self.limits.heartbeat_timeout);
+        let ours = self.pings().then_some(self.limits.heartbeat_timeout);
         let end = [ours, self.wire.zmtp.heartbeat_ttl()].into_iter().flatten().min();
         end.map(|end| self.heard + end)
     }

@@ -4,6 +4,7 @@
 
 mod curve;
 mod durable;
+mod egress;
 mod endpoint;
 mod hostile;
 mod ingest;

@@ -7,7 +7,9 @@ use swarmmq_node::config::parse;
 use swarmmq_node::security::Gate;
 use swarmmq_node::shards::Shards;
 use swarmmq_node::telemetry::metrics::Metrics;
-use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Multipart, Reason, StartError, start};
+use swarmmq_node::zeromq::{
+    Acknowledge, Bind, EndpointKind, EndpointOptions, Multipart, Reason, StartError, start,
+};
 use swarmmq_protocol::DestinationName;
 use tokio_util::sync::CancellationToken;
 
@@ -72,4 +74,19 @@ async fn an_ingest_endpoint_that_nobody_may_send_to_does_not_start() {
         assert!(matches!(started(&refused), Err(StartError::Forbidden { .. })));
     }
     started(&gate("{ who: anybody, destinations: orders, allow: [produce] }")).unwrap();
+}
+
+#[tokio::test]
+async fn an_egress_endpoint_that_nobody_may_consume_from_does_not_start() {
+    let shards: Arc<dyn Shards> = Arc::new(Model::default());
+    let started = |gate: &Arc<Gate>| {
+        let queue = DestinationName::new("orders").unwrap();
+        let kind = EndpointKind::Egress { queue, acknowledge: Acknowledge::OnWrite, prefetch: 10 };
+        start(vec![options(kind)], &shards, gate, &Metrics::new(0), &CancellationToken::new()).map(|_| ())
+    };
+    for refused in [gate(""), gate("{ who: anybody, destinations: orders, allow: [produce] }")] {
+        let error = started(&refused).unwrap_err();
+        assert!(error.to_string().contains("allow `anybody` to consume from orders"), "{error}");
+    }
+    started(&gate("{ who: anybody, destinations: orders, allow: [consume] }")).unwrap();
 }

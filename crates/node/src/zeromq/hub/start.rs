@@ -11,7 +11,7 @@ pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchang
         EndpointKind::PubSub { limits } => Some(Box::new(PubSub::new(limits.clone()))),
         EndpointKind::Service { limits } => Some(Box::new(Majordomo::new(limits.clone(), life()))),
         EndpointKind::Workers { limits } => Some(Box::new(ParanoidPirate::new(limits.clone(), life()))),
-        EndpointKind::Durable | EndpointKind::Ingest { .. } => None,
+        EndpointKind::Durable | EndpointKind::Ingest { .. } | EndpointKind::Egress { .. } => None,
     }
 }
 
