@@ -85,7 +85,7 @@ async fn messages_come_in_order_and_are_acknowledged_in_batches() {
         let messages: Vec<&[&str]> = frames.iter().map(|frames| &frames[..]).collect();
         deliver(&endpoint, &messages);
         for number in &numbers {
-            assert_eq!(worker.receive().await, [number.clone()]);
+            assert_eq!(&worker.receive().await[0], number);
         }
         until("the credit is back", || credit(&endpoint) == PREFETCH).await;
     }
