@@ -165,7 +165,8 @@ async fn what_was_not_written_to_a_worker_that_went_stays_leased() {
 #[tokio::test]
 async fn nothing_is_written_to_a_worker_that_has_said_its_last() {
     let mut limits = Limits::default();
-    limits.send_queue_bytes = 8 << 20;
+    // Longer than the test has patience.
+    limits.drain_timeout = Duration::from_secs(60);
     let endpoint = start(Acknowledge::OnWrite, limits);
     let mut worker = worker(&endpoint).await;
     let body = "x".repeat(1 << 20);
@@ -206,6 +207,25 @@ async fn a_subscription_that_ends_is_made_again_for_what_is_left_of_the_credit()
 }
 
 #[tokio::test]
+async fn what_waits_of_a_subscription_that_has_ended_is_left_to_others() {
+    let endpoint = endpoint(Acknowledge::OnWrite);
+    let mut worker = worker(&endpoint).await;
+    let body = "x".repeat(1 << 20);
+    let messages = vec![[body.as_str()]; 50];
+    deliver(&endpoint, &messages.iter().map(|frames| &frames[..]).collect::<Vec<_>>());
+    until("some is written", || leased(&endpoint) < 50).await;
+    let (peer, subscription) = endpoint.model.with(|state| state.subscribers[0].clone());
+    peer.ended(subscription, ErrorReply::new(ErrorCode::Unavailable, "the leader has changed"));
+    until("it subscribes again", || endpoint.model.with(|state| state.subscribers.len() == 2)).await;
+    deliver(&endpoint, &[&["end"]]);
+    let mut before = 0;
+    while worker.receive().await != ["end"] {
+        before += 1;
+    }
+    assert!(before < 40, "{before} of 50 messages came although they were ready for others");
+}
+
+#[tokio::test]
 async fn a_node_that_stops_acknowledges_what_it_has_written() {
     let endpoint = endpoint(Acknowledge::OnWrite);
     let mut worker = worker(&endpoint).await;
@@ -213,7 +233,14 @@ async fn a_node_that_stops_acknowledges_what_it_has_written() {
     deliver(&endpoint, &[&["a"]]);
     assert_eq!(worker.receive().await, ["a"]);
     until("it is under way", || endpoint.model.with(|state| state.held.len() == 1)).await;
+    // Written, and to be acknowledged after the other.
+    deliver(&endpoint, &[&["b"]]);
+    assert_eq!(worker.receive().await, ["b"]);
     endpoint.stop.cancel();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(endpoint.model.with(|state| state.ties), 1, "it waits for what is under way");
     endpoint.model.release();
     endpoint.listening.stopped().await;
     assert_eq!(leased(&endpoint), 0);
