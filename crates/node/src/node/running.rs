@@ -219,7 +219,9 @@ impl Parts {
                 () = tokio::time::sleep_until(deadline) => break,
             }
         }
-        let cut_off = self.shared.connections();
+        let zeromq = self.zeromq.list();
+        let cut_off =
+            self.shared.connections() + zeromq.iter().map(|endpoint| endpoint.peers.count()).sum::<usize>();
         tracing::warn!(
             code = %OperatorCode::StopTimeout,
             connections = cut_off,

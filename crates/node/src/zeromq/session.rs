@@ -325,6 +325,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             let left = self.hand_over();
             self.service.handle_round(now);
             self.take_answers();
+            if self.reading
+                && let Some(error) = self.service.poll_close()
+            {
+                self.refuse(&error);
+            }
             if self.service.poll_pause() {
                 tokio::task::yield_now().await;
                 continue;
@@ -332,11 +337,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             // There is room again for what was left lying, and nobody else may ever wake the session for it.
             if left && self.service.wants_input() {
                 continue;
-            }
-            if self.reading
-                && let Some(error) = self.service.poll_close()
-            {
-                self.refuse(&error);
             }
             if self.is_over(now) {
                 break;
@@ -360,7 +360,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
-        let unconfirmed = self.service.unconfirmed();
+        let mut unconfirmed = self.service.unconfirmed();
+        while self.wire.zmtp.poll_message().is_some() {
+            unconfirmed += 1;
+        }
         if unconfirmed > 0 {
             self.options.drops.count_many(Reason::Unconfirmed, unconfirmed as u64);
             warn!(

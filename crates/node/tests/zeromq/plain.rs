@@ -8,7 +8,7 @@ use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Reason, Security
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::raw::{Endpoint, Item, Raw, command, greeting, ready};
+use crate::raw::{Endpoint, Item, Raw, command, greeting, ready, until};
 
 /// The digest of "secret".
 const DIGEST: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
@@ -45,6 +45,10 @@ async fn greet(endpoint: &Endpoint) -> Raw {
 }
 
 async fn enter(endpoint: &Endpoint, name: &str, password: &str) -> Option<Raw> {
+    enter_as(endpoint, "DEALER", name, password).await
+}
+
+async fn enter_as(endpoint: &Endpoint, socket_type: &str, name: &str, password: &str) -> Option<Raw> {
     let mut peer = greet(endpoint).await;
     peer.stream.write_all(&hello(name, password)).await.unwrap();
     match peer.item().await? {
@@ -55,7 +59,7 @@ async fn enter(endpoint: &Endpoint, name: &str, password: &str) -> Option<Raw> {
         }
         Item::Message(_) => panic!("a message in a handshake"),
     }
-    let initiate = ready("DEALER", b"");
+    let initiate = ready(socket_type, b"");
     let body = [&b"\x08INITIATE"[..], &initiate[2 + 6..]].concat();
     peer.stream.write_all(&command(&body)).await.unwrap();
     let Some(Item::Command(ready)) = peer.item().await else { panic!("READY is missing") };
@@ -97,6 +101,29 @@ async fn a_user_that_is_taken_out_is_cut_off_and_others_are_not() {
     ada.closed().await;
     endpoint.dropped(Reason::Revoked, 1).await;
     assert_eq!(anybody.ask(&["SWMQ1", "2", "PING"]).await[2], "OK");
+}
+
+#[tokio::test]
+async fn a_user_that_is_taken_out_is_cut_off_whatever_it_sends() {
+    let gate = gate("");
+    let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
+    let limits = swarmmq_broker::exchange::PubSubLimits::default();
+    let options = EndpointOptions::new("test", EndpointKind::PubSub { limits }, bind).security(Security {
+        null: false,
+        plain: true,
+        ..Security::default()
+    });
+    let endpoint = Endpoint::guarded(options, &gate);
+    let ada = enter_as(&endpoint, "PUB", "ada", "secret").await.unwrap();
+    let (mut reader, mut writer) = ada.stream.into_split();
+    // The subscriptions of the node go the other way.
+    tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+    let flood = crate::raw::message(&[b"x"]).repeat(1 << 18);
+    let flooding = tokio::spawn(async move { while writer.write_all(&flood).await.is_ok() {} });
+    until("it floods", || endpoint.listening.peers.first(1).iter().any(|peer| peer.received() > 1000)).await;
+    gate.replace(parse("").unwrap().security);
+    tokio::time::timeout(crate::raw::PATIENCE, flooding).await.expect("it is cut off").unwrap();
+    endpoint.dropped(Reason::Revoked, 1).await;
 }
 
 #[tokio::test]

@@ -124,3 +124,13 @@ async fn a_client_that_goes_while_nobody_takes_its_request_is_noticed() {
     client.send(&["", "and now"]).await;
     assert_eq!(worker.receive().await[2], "and now");
 }
+
+#[tokio::test]
+async fn what_was_read_of_a_client_that_went_is_counted() {
+    let endpoint = proxy(10);
+    let mut client = endpoint.peer("DEALER").await;
+    let requests: Vec<u8> = (0..100).flat_map(|_| crate::raw::message(&[b"", b"x"])).collect();
+    tokio::io::AsyncWriteExt::write_all(&mut client.stream, &requests).await.unwrap();
+    drop(client);
+    endpoint.dropped(Reason::Unconfirmed, 100).await;
+}

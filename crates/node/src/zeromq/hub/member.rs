@@ -72,9 +72,6 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        if !self.inbox.is_empty() {
-            self.drops.count_many(Reason::Unconfirmed, self.inbox.len() as u64);
-        }
         let unsent = self.out.len() + self.outbox.len();
         if unsent > 0 {
             self.drops.count_many(Reason::Unroutable, unsent as u64);
@@ -145,6 +142,6 @@ impl Service for Member {
     }
 
     fn unconfirmed(&self) -> usize {
-        0
+        self.inbox.len()
     }
 }

@@ -13,6 +13,8 @@ mod member;
 mod outbox;
 mod peers;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub(super) use core::Hub;
 pub(super) use member::Member;
