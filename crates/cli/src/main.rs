@@ -27,6 +27,10 @@ use crate::command::Command;
 use crate::console::Console;
 use crate::failure::Exit;
 
+/// Messages are allocated by one thread and freed by another, which the allocator of libc makes wait for a lock.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = Command::parse();
     let console = Console::new(command.json, command.quiet);

@@ -22,8 +22,6 @@ pub struct RequestReply {
     /// Who is next.
     queue: BTreeSet<Turn>,
     turns: u64,
-    /// Who made the requests that a REP worker has and will answer in order, by address and worker.
-    owed: BTreeMap<(Bytes, PeerId), VecDeque<PeerId>>,
 }
 
 #[derive(Debug)]
@@ -38,6 +36,8 @@ struct Worker {
     /// A REP socket: answers each request once, in order.
     is_rep: bool,
     turn: Turn,
+    /// Who made the requests that a REP worker has, in the order in which it answers them: address and connection.
+    owed: VecDeque<(Bytes, PeerId)>,
 }
 
 /// A worker's place: fewest unanswered requests first, then who waits longest.
@@ -91,15 +91,15 @@ impl RequestReply {
             return peers.dropped(peer, Drop::Unroutable);
         };
         // Without the empty frame a REP worker could not tell the address from the request.
-        let is_rep = self.workers.get(&worker).is_some_and(|worker| worker.is_rep);
+        let Some(state) = self.workers.get_mut(&worker) else { return };
         if (client.is_req && frames.first().is_none_or(|frame| !frame.is_empty()))
-            || (is_rep && !frames.iter().any(Bytes::is_empty))
+            || (state.is_rep && !frames.iter().any(Bytes::is_empty))
         {
             return peers.dropped(peer, Drop::Malformed);
         }
         frames.insert(0, client.address.clone());
-        if is_rep {
-            self.owed.entry((client.address.clone(), worker)).or_default().push_back(peer);
+        if state.is_rep {
+            state.owed.push_back((client.address.clone(), peer));
         }
         peers.send(worker, frames);
         self.requeue(worker, |unanswered| unanswered + 1);
@@ -130,13 +130,10 @@ impl RequestReply {
 
     /// The connection that made the oldest request that this worker has from this address.
     fn settle(&mut self, address: &Bytes, worker: PeerId) -> Option<PeerId> {
-        let key = (address.clone(), worker);
-        let owed = self.owed.get_mut(&key)?;
-        let asked = owed.pop_front();
-        if owed.is_empty() {
-            self.owed.remove(&key);
-        }
-        asked
+        let owed = &mut self.workers.get_mut(&worker)?.owed;
+        // The first, if the worker keeps the order that REP has to keep.
+        let place = owed.iter().position(|(known, _)| known == address)?;
+        owed.remove(place).map(|(_, asked)| asked)
     }
 }
 
@@ -156,7 +153,8 @@ impl Exchange for RequestReply {
                 self.turns += 1;
                 let turn = Turn { unanswered: 0, since: self.turns, worker: peer };
                 self.queue.insert(turn);
-                self.workers.insert(peer, Worker { is_rep: info.socket_type == "REP", turn });
+                let is_rep = info.socket_type == "REP";
+                self.workers.insert(peer, Worker { is_rep, turn, owed: VecDeque::new() });
             }
         }
     }
@@ -181,7 +179,6 @@ impl Exchange for RequestReply {
         for _ in 0..worker.turn.unanswered {
             peers.dropped(peer, Drop::WorkerLost);
         }
-        self.owed.retain(|(_, worker), _| *worker != peer);
     }
 
     fn drained(&mut self, _now_ms: u64, _peer: PeerId, _peers: &mut dyn Peers) {}
@@ -467,7 +464,7 @@ mod tests {
             }
             for client in clients { world.detach(client); }
             for worker in workers { world.detach(worker); }
-            prop_assert!(world.proxy.owed.is_empty() && world.proxy.queue.is_empty());
+            prop_assert!(world.proxy.workers.is_empty() && world.proxy.queue.is_empty());
             prop_assert!(world.proxy.addresses.is_empty());
         }
     }

@@ -354,7 +354,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             tokio::select! {
                 biased;
                 moved = self.wire.move_bytes(read), if read || writing => self.handle_moved(moved),
-                () = wakeup.woken() => {}
+                // Who is read comes first: what follows from all of that is then written at once, and not in crumbs.
+                () = wakeup.woken() => tokio::task::yield_now().await,
                 () = self.guard.changes.changed() => self.renew(),
                 () = stop.cancelled(), if reading => self.stop_reading(),
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}

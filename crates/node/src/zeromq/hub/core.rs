@@ -1,7 +1,7 @@
 //! The exchange of an endpoint behind a lock, and what follows from each call into it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,6 +55,8 @@ pub(super) enum Handled {
     All,
     /// The queue of some peer has become crowded: who empties it comes first.
     Crowded,
+    /// The exchange has none: it is another session's turn.
+    Busy,
     /// The exchange takes none of this peer now. The peer's outbox says when it does.
     Held,
 }
@@ -63,7 +65,7 @@ impl Hub {
     pub(in crate::zeromq) fn new(endpoint: &str, exchange: Box<dyn Exchange>, drops: Drops) -> Self {
         let peers = Connected {
             endpoint: endpoint.into(),
-            peers: HashMap::new(),
+            peers: HashMap::default(),
             drops,
             wake: Vec::new(),
             crowded: false,
@@ -91,7 +93,15 @@ impl Hub {
 
     /// A turn, and a look at so many of the peers that are held. Says whether some were not looked at.
     fn turn_and_release<T>(&self, examined_max: usize, call: impl FnOnce(&mut Turn<'_>) -> T) -> (T, bool) {
-        let mut state = self.lock();
+        self.turn_with(self.lock(), examined_max, call)
+    }
+
+    fn turn_with<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        examined_max: usize,
+        call: impl FnOnce(&mut Turn<'_>) -> T,
+    ) -> (T, bool) {
         let result = call(&mut Turn { state: &mut state, now_ms: self.now_ms() });
         let left = release_held(&mut state, examined_max);
         let due = state.exchange.next_due();
@@ -157,9 +167,22 @@ impl Hub {
         });
     }
 
-    /// Hands messages over, in one turn: those that stay in `inbox` are not taken now.
-    pub(super) fn handle(&self, peer: PeerId, outbox: &Outbox, inbox: &mut VecDeque<Frames>) -> Handled {
-        self.turn(|turn| {
+    /// Hands messages over, in one turn: those that stay in `inbox` are not taken now. With `waits` false nothing is
+    /// handed over while another session has its turn.
+    pub(super) fn handle(
+        &self,
+        peer: PeerId,
+        outbox: &Outbox,
+        inbox: &mut VecDeque<Frames>,
+        waits: bool,
+    ) -> Handled {
+        let state = match self.state.try_lock() {
+            Err(TryLockError::WouldBlock) if !waits => return Handled::Busy,
+            Err(TryLockError::WouldBlock) => self.lock(),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Ok(state) => state,
+        };
+        let (handled, left) = self.turn_with(state, HELD_EXAMINED, |turn| {
             while let Some(frames) = inbox.pop_front() {
                 if !turn.state.exchange.accepts(peer, &turn.state.peers) {
                     inbox.push_front(frames);
@@ -173,7 +196,11 @@ impl Hub {
                 }
             }
             Handled::All
-        })
+        });
+        if left {
+            self.changed.notify_one();
+        }
+        handled
     }
 
     /// The queue of a peer was full and has room again.

@@ -20,6 +20,8 @@ use crate::zeromq::zmtp::{PeerProperties, ZmtpError};
 
 /// Messages handed over in one turn: others wait for it.
 const BATCH_MAX: usize = 64;
+/// How often a session lets others run while the hub is busy, rather than have its thread wait.
+const YIELDS_MAX: u32 = 4;
 
 /// A peer among others. It leaves when this is dropped.
 pub(in crate::zeromq) struct Member {
@@ -32,8 +34,10 @@ pub(in crate::zeromq) struct Member {
     inbox: VecDeque<Frames>,
     /// The exchange takes nothing of this peer.
     is_held: bool,
-    /// A queue that it filled is crowded: who empties it comes first.
+    /// A queue that it filled is crowded: who empties it comes first. Or it was another's turn.
     pauses: bool,
+    /// How often in a row it was another's turn.
+    yielded: u32,
     out: VecDeque<Outbound>,
 }
 
@@ -57,16 +61,24 @@ impl Member {
             inbox: VecDeque::new(),
             is_held: false,
             pauses: false,
+            yielded: 0,
             out: VecDeque::new(),
         }
     }
 
     fn hand_over(&mut self) {
-        match self.hub.handle(self.id, &self.outbox, &mut self.inbox) {
+        let waits = self.yielded >= YIELDS_MAX;
+        match self.hub.handle(self.id, &self.outbox, &mut self.inbox, waits) {
             Handled::All => {}
+            Handled::Busy => {
+                self.yielded += 1;
+                self.pauses = true;
+                return;
+            }
             Handled::Crowded => self.pauses = true,
             Handled::Held => self.is_held = true,
         }
+        self.yielded = 0;
     }
 }
 

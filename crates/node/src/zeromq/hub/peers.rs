@@ -1,6 +1,7 @@
 //! The peers of a hub, as its exchange sees them.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use swarmmq_broker::exchange::{Drop as DropReason, Frames, PeerId, Peers, Room, Verb};
@@ -14,12 +15,31 @@ use crate::zeromq::wakeup::Wakeup;
 /// The peers as the exchange sees them.
 pub(super) struct Connected {
     pub(super) endpoint: Arc<str>,
-    pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) peers: HashMap<PeerId, Peer, BuildHasherDefault<IdHasher>>,
     pub(super) drops: Drops,
     /// Sessions to be woken when the lock is free.
     pub(super) wake: Vec<Arc<Wakeup>>,
     /// The queue of some peer has become crowded.
     pub(super) crowded: bool,
+}
+
+/// Spreads the ids of peers, which the hub gives and nobody can choose: several are looked up for each message.
+#[derive(Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The table takes its place from the lowest bits and its tag from the highest.
+        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
 }
 
 pub(super) struct Peer {

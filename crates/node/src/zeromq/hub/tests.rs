@@ -44,7 +44,7 @@ async fn the_clock_rests_however_many_peers_wait() {
         let principal = Principal::unrestricted("anybody", Method::Open);
         let peer = hub.attach(Side::Front, "DEALER", Bytes::new(), principal, outbox.clone());
         let mut inbox = [vec![Bytes::from_static(b"x")]].into();
-        assert_eq!(hub.handle(peer, &outbox, &mut inbox), Handled::Held);
+        assert_eq!(hub.handle(peer, &outbox, &mut inbox, true), Handled::Held);
     }
     let clock = tokio::spawn({
         let hub = hub.clone();
