@@ -208,7 +208,7 @@ impl Banner<'_> {
                 zeromq: running
                     .zeromq()
                     .iter()
-                    .map(|one| (one.name.as_str(), one.addr.to_string()))
+                    .filter_map(|one| Some((one.name.as_str(), one.addr.as_ref()?.to_string())))
                     .collect(),
                 pid: std::process::id(),
             });

@@ -14,7 +14,8 @@ pub(super) fn endpoint(endpoint: &EndpointConfig, path: &str, findings: &mut Fin
     if endpoint.name.is_none() {
         findings.missing(path, "name", "metrics and logs call the endpoint by it, as `name: durable`");
     }
-    if endpoint.bind.is_none() {
+    let is_stored = endpoint.kind == Some(EndpointKind::Tap) && endpoint.queue.is_some();
+    if endpoint.bind.is_none() && !is_stored {
         findings.missing(path, "bind", "clients connect there, as `bind: \"tcp://127.0.0.1:5551\"`");
     }
     match endpoint.kind {
@@ -56,7 +57,12 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
             at("queue"),
             "a durable endpoint has no queue: each request names its destination (remove it, or use `kind: ingest`)",
         ),
-        (_, Some(_)) if !matches!(kind, EndpointKind::Ingest | EndpointKind::Egress) => findings.conflict(
+        (EndpointKind::Tap, Some(_)) if endpoint.bind.is_some() => findings.conflict(
+            at("queue"),
+            "a tap publishes at `bind` or stores into `queue`: for both, have two taps",
+        ),
+        (EndpointKind::Ingest | EndpointKind::Egress | EndpointKind::Tap, Some(_)) => {}
+        (_, Some(_)) => findings.conflict(
             at("queue"),
             "an endpoint of this kind stores nothing (remove it, or use `kind: ingest` or `kind: egress`)",
         ),
@@ -77,6 +83,11 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
         (_, Some(key)) => {
             findings.conflict(at(key), "only an endpoint of the kind service or workers has this key");
         }
+        _ => {}
+    }
+    match (kind, endpoint.tap.changed()) {
+        (EndpointKind::Tap, _) => endpoint.tap.validate(path, findings),
+        (_, Some(key)) => findings.conflict(at(key), "only an endpoint of the kind tap has this key"),
         _ => {}
     }
     match (kind.has_backend(), endpoint.backend) {
@@ -116,6 +127,18 @@ pub(super) fn endpoints(config: &Config, findings: &mut Findings) {
     findings.differ(
         endpoints().map(|(index, one)| (format!("zeromq.endpoints[{index}].name"), one.name.clone())),
     );
+    for (index, one) in endpoints() {
+        let Some(of) = &one.tap.of else { continue };
+        let watched = endpoints().find(|(_, other)| other.name.as_ref() == Some(of));
+        let path = format!("zeromq.endpoints[{index}].of");
+        match watched {
+            None => findings.conflict(path, "there is no endpoint of this name"),
+            Some((_, other)) if other.kind == Some(EndpointKind::Tap) => {
+                findings.conflict(path, "a tap watches an endpoint, and not another tap");
+            }
+            Some(_) => {}
+        }
+    }
     let native = ("listen.native".to_owned(), config.native_address());
     let http = ("listen.http".to_owned(), config.http_address());
     let binds = endpoints().flat_map(|(index, one)| {

@@ -34,6 +34,7 @@ mod quantity;
 mod root;
 mod scalar;
 mod security;
+mod tap;
 mod telemetry;
 mod tree;
 mod validation;
@@ -59,6 +60,7 @@ pub use scalar::Label;
 pub use security::{
     Action, ApiKeyConfig, Pattern, PermissionConfig, SecurityConfig, TextPattern, UserConfig,
 };
+pub use tap::TapConfig;
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use zeromq::{EndpointConfig, EndpointKind, Mechanism, ZeromqConfig};
 

@@ -15,6 +15,7 @@ use super::problem::ProblemKind;
 use super::pub_sub::PubSubConfig;
 use super::quantity::Size;
 use super::scalar::{Label, words};
+use super::tap::TapConfig;
 use super::tree::{Node, Yaml};
 
 /// `zeromq`: the list of endpoints. A file that has `zeromq.endpoints` replaces the default ones.
@@ -60,13 +61,13 @@ pub struct EndpointConfig {
     pub name: Option<Label>,
     /// What it does. Required.
     pub kind: Option<EndpointKind>,
-    /// Where it binds. Required.
+    /// Where it binds. Required, but of a `tap` that has a `queue`.
     pub bind: Option<Bind>,
     /// Where workers connect, of a `request-reply` or `workers` endpoint, and subscribers, of a `pub-sub` endpoint;
     /// clients and publishers connect to `bind`. Required there, not allowed elsewhere.
     pub backend: Option<Bind>,
-    /// The destination that an `ingest` endpoint stores into, or an `egress` endpoint delivers. Required there, not
-    /// allowed elsewhere.
+    /// The destination that an `ingest` endpoint stores into, or an `egress` endpoint delivers: required there. A `tap`
+    /// may store into one instead of publishing. Not allowed elsewhere.
     pub queue: Option<DestinationName>,
     /// What only `egress` endpoints have. Its keys stand among the others.
     pub egress: EgressConfig,
@@ -74,6 +75,8 @@ pub struct EndpointConfig {
     pub pub_sub: PubSubConfig,
     /// What only `service` and `workers` endpoints have. Its keys stand among the others.
     pub pool: PoolConfig,
+    /// What only `tap` endpoints have. Its keys stand among the others.
+    pub tap: TapConfig,
     /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
     /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
     pub mechanisms: Vec<Mechanism>,
@@ -118,6 +121,7 @@ impl Default for EndpointConfig {
             egress: EgressConfig::default(),
             pub_sub: PubSubConfig::default(),
             pool: PoolConfig::default(),
+            tap: TapConfig::default(),
             mechanisms: vec![Mechanism::Null],
             curve_secret_key_file: None,
             max_connections: 10_000,
@@ -154,6 +158,7 @@ impl Section for EndpointConfig {
             egress,
             pub_sub,
             pool,
+            tap,
             mechanisms,
             curve_secret_key_file,
             max_connections,
@@ -176,6 +181,7 @@ impl Section for EndpointConfig {
         egress.fields(fields);
         pub_sub.fields(fields);
         pool.fields(fields);
+        tap.fields(fields);
         fields.value("mechanisms", mechanisms);
         fields.value("curve_secret_key_file", curve_secret_key_file);
         fields.value("max_connections", max_connections);
@@ -209,6 +215,8 @@ pub enum EndpointKind {
     Service,
     /// A Paranoid Pirate queue, RFC 6/PPP, between clients and equal workers.
     Workers,
+    /// The messages of another endpoint, for SUB and XSUB or into a destination.
+    Tap,
 }
 
 impl EndpointKind {
@@ -216,7 +224,7 @@ impl EndpointKind {
     #[must_use]
     pub fn has_backend(self) -> bool {
         match self {
-            Self::Durable | Self::Ingest | Self::Egress | Self::Service => false,
+            Self::Durable | Self::Ingest | Self::Egress | Self::Service | Self::Tap => false,
             Self::RequestReply | Self::PubSub | Self::Workers => true,
         }
     }
@@ -224,7 +232,7 @@ impl EndpointKind {
 
 words!(
     EndpointKind,
-    "a kind of endpoint: durable, ingest, egress, request-reply, pub-sub, service or workers",
+    "a kind of endpoint: durable, ingest, egress, request-reply, pub-sub, service, workers or tap",
     EndpointKind::Durable = "durable",
     EndpointKind::Ingest = "ingest",
     EndpointKind::Egress = "egress",
@@ -232,6 +240,7 @@ words!(
     EndpointKind::PubSub = "pub-sub",
     EndpointKind::Service = "service",
     EndpointKind::Workers = "workers",
+    EndpointKind::Tap = "tap",
 );
 
 /// How a ZeroMQ peer shows who it is.

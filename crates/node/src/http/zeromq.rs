@@ -43,7 +43,7 @@ fn endpoint(one: &Listening) -> Value {
     json!({
         "name": one.name,
         "kind": one.kind,
-        "bind": one.addr.to_string(),
+        "bind": one.addr.as_ref().map(ToString::to_string),
         "backend": one.backend.as_ref().map(ToString::to_string),
         "peers": one.peers.count(),
         "drops": drops,

@@ -1,5 +1,7 @@
 //! From configured ZeroMQ endpoints to those that are started.
 
+use std::num::NonZeroU32;
+
 use swarmmq_broker::exchange::PoolLimits;
 
 use crate::config::{Acknowledge, Action, Config, EndpointConfig, EndpointKind, Mechanism};
@@ -39,7 +41,10 @@ fn is_opened(config: &Config, endpoint: &EndpointConfig, gate: &Gate) -> bool {
 
 /// A validated endpoint has all that is required; one that has not is left out.
 fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOptions>, StartError> {
-    let (Some(kind), Some(bind)) = (endpoint.kind, endpoint.bind) else { return Ok(None) };
+    let Some(kind) = endpoint.kind else { return Ok(None) };
+    if endpoint.bind.is_none() && kind != EndpointKind::Tap {
+        return Ok(None);
+    }
     let kind = match (kind, &endpoint.queue) {
         (EndpointKind::Durable, _) => zeromq::EndpointKind::Durable,
         (EndpointKind::Ingest, Some(queue)) => {
@@ -61,6 +66,11 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         }
         (EndpointKind::Workers, _) => {
             zeromq::EndpointKind::Workers { limits: endpoint.pool.limits(PoolLimits::paranoid_pirate()) }
+        }
+        (EndpointKind::Tap, into) => {
+            let Some(of) = &endpoint.tap.of else { return Ok(None) };
+            let sample = NonZeroU32::new(endpoint.tap.sample).unwrap_or(NonZeroU32::MIN);
+            zeromq::EndpointKind::Tap { of: of.to_string(), sample, into: into.clone() }
         }
     };
     let offers = |mechanism| endpoint.mechanisms.contains(&mechanism);
@@ -88,7 +98,8 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
     limits.heartbeat_timeout = endpoint.heartbeat_timeout;
     limits.drain_timeout = config.node.shutdown_timeout;
     limits.peer_queue_messages_max = endpoint.max_peer_queue as usize;
-    let mut options = EndpointOptions::new(endpoint.label(), kind, zeromq::Bind::Tcp(bind.0));
+    let mut options = EndpointOptions::unbound(endpoint.label(), kind);
+    options.bind = endpoint.bind.map(|bind| zeromq::Bind::Tcp(bind.0));
     options.backend = endpoint.backend.map(|bind| zeromq::Bind::Tcp(bind.0));
     Ok(Some(options.security(security).limits(limits)))
 }

@@ -139,7 +139,7 @@ impl Running {
             listening.push(("native".to_owned(), format!("{scheme}://{address}")));
         }
         for one in self.parts.zeromq.list() {
-            listening.push((format!("zeromq {}", one.name), one.addr.to_string()));
+            listening.extend(one.addr.iter().map(|addr| (format!("zeromq {}", one.name), addr.to_string())));
             let backend =
                 one.backend.iter().map(|addr| (format!("zeromq {} backend", one.name), addr.to_string()));
             listening.extend(backend);

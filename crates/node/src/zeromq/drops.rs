@@ -94,6 +94,8 @@ reasons! {
     WorkerLost = "worker-lost";
     /// Connection: it broke the rules of the endpoint's protocol.
     Disconnected = "disconnected";
+    /// Mirrored message: the tap has not passed on those before it. The message itself went its way.
+    TapBehind = "tap-behind";
     /// Message: it was read, and not known to be stored when its session ended.
     Unconfirmed = "unconfirmed";
 }

@@ -19,9 +19,12 @@ use tracing::{info, warn};
 use super::admission::{Admission, Slot};
 use super::drops::Drops;
 use super::hub::{self, Hub};
-use super::options::{Bind, EndpointKind, EndpointOptions};
+use super::ingest::Ingest;
+use super::mailbox::Mailbox;
+use super::options::{Bind, EndpointKind, EndpointOptions, Multipart};
 use super::peers::PeerList;
 use super::session::{self, SessionOptions};
+use super::tap::{self, Mirror, Points, Sink};
 use crate::config::Action;
 use crate::security::Gate;
 use crate::shards::Shards;
@@ -97,8 +100,8 @@ impl fmt::Display for Bound {
 pub struct Listening {
     /// Its name.
     pub name: String,
-    /// Where.
-    pub addr: Bound,
+    /// Where, if it has peers.
+    pub addr: Option<Bound>,
     /// Where workers or subscribers connect, if that is elsewhere.
     pub backend: Option<Bound>,
     /// What it does, as the configuration calls it.
@@ -136,13 +139,26 @@ pub fn start(
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> Result<Vec<Listening>, StartError> {
+    start_tapped(endpoints, shards, gate, metrics, &Points::default(), stop)
+}
+
+/// [`start`], for endpoints that others, which know the same points, may tap.
+pub(super) fn start_tapped(
+    endpoints: Vec<EndpointOptions>,
+    shards: &Arc<dyn Shards>,
+    gate: &Arc<Gate>,
+    metrics: &Metrics,
+    points: &Points,
+    stop: &CancellationToken,
+) -> Result<Vec<Listening>, StartError> {
     let bound: Vec<_> = endpoints
         .into_iter()
         .map(|endpoint| {
             check(&endpoint, gate)?;
             let mut listeners = Vec::new();
+            let front = endpoint.bind.iter().map(|bind| (endpoint.kind.side(), bind));
             let backend = endpoint.backend.iter().map(|bind| (Side::Back, bind));
-            for (side, bind) in [(Side::Front, &endpoint.bind)].into_iter().chain(backend) {
+            for (side, bind) in front.chain(backend) {
                 match Listener::bind(bind) {
                     Ok((listener, bound)) => listeners.push((side, listener, bound)),
                     Err(source) => {
@@ -155,7 +171,7 @@ pub fn start(
         .collect::<Result<_, _>>()?;
     let run = |(endpoint, listeners): (EndpointOptions, _)| {
         let drops = Drops::new(&endpoint.name, metrics);
-        run(endpoint, listeners, drops, shards, gate, stop)
+        run(endpoint, listeners, drops, shards, gate, points, stop)
     };
     Ok(bound.into_iter().map(run).collect())
 }
@@ -165,7 +181,7 @@ pub fn start(
 /// # Errors
 /// [`StartError`], but not of binding.
 pub(super) fn check(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartError> {
-    let mut binds = [&endpoint.bind].into_iter().chain(&endpoint.backend);
+    let mut binds = endpoint.bind.iter().chain(&endpoint.backend);
     let exposed = binds.find(|bind| !bind.is_local()).cloned();
     if let (Some(mechanism), Some(bind)) = (endpoint.security.exposed(), exposed) {
         return Err(StartError::Exposed { endpoint: endpoint.name.clone(), mechanism, bind });
@@ -179,7 +195,7 @@ fn check_rights(endpoint: &EndpointOptions, gate: &Gate) -> Result<(), StartErro
     if !endpoint.security.null {
         return Ok(());
     }
-    let peers = gate.unidentified(endpoint.bind.is_local());
+    let peers = gate.unidentified(endpoint.bind.as_ref().is_none_or(Bind::is_local));
     if let Some((action, queue)) = endpoint.kind.demands()
         && !peers.may(action, queue)
     {
@@ -213,13 +229,14 @@ fn run(
     drops: Drops,
     shards: &Arc<dyn Shards>,
     gate: &Arc<Gate>,
+    points: &Points,
     stop: &CancellationToken,
 ) -> Listening {
     let sessions = TaskTracker::new();
     let endpoint = Arc::new(endpoint);
     let hub = hub::exchange(&endpoint.kind);
     let hub = hub.map(|exchange| Arc::new(Hub::new(&endpoint.name, exchange, drops.clone())));
-    let (mut addrs, peers) = (Vec::new(), PeerList::default());
+    let (mut addrs, peers, point) = (Vec::new(), PeerList::default(), points.of(&endpoint.name));
     for (side, listener, addr) in listeners {
         info!(endpoint = endpoint.name, %addr, "a ZeroMQ endpoint listens");
         addrs.push(addr);
@@ -233,9 +250,18 @@ fn run(
             gate: gate.clone(),
             drops: drops.clone(),
             peers: peers.clone(),
+            point: point.clone(),
             stop: stop.clone(),
         };
         sessions.spawn(accept(listener, options, admission, sessions.clone()));
+    }
+    if let EndpointKind::Tap { of, sample, into } = &endpoint.kind
+        && let Some(sink) = tap_sink(&endpoint, into.as_ref(), hub.as_ref(), shards, &drops)
+    {
+        let (mirror, mirrored) = Mirror::new(of, *sample, &endpoint.limits, drops.clone());
+        let tapped = points.of(of).tap(mirror);
+        let limits = endpoint.limits.clone();
+        sessions.spawn(tap::run(mirrored, tapped, sink, limits, drops.clone(), stop.clone()));
     }
     if let Some(hub) = hub {
         // Its sessions may need the time while they end, so it ends with the node and not with the endpoint.
@@ -243,10 +269,9 @@ fn run(
     }
     sessions.close();
     let mut addrs = addrs.into_iter();
-    let addr = addrs.next().unwrap_or(Bound::Ipc(PathBuf::new()));
     Listening {
         name: endpoint.name.clone(),
-        addr,
+        addr: addrs.next(),
         backend: addrs.next(),
         kind: endpoint.kind.as_str(),
         drops,
@@ -254,6 +279,22 @@ fn run(
         sessions,
         stop: stop.clone(),
     }
+}
+
+/// Where a tap's messages go: it has peers, or a destination.
+fn tap_sink(
+    endpoint: &EndpointOptions,
+    into: Option<&DestinationName>,
+    hub: Option<&Arc<Hub>>,
+    shards: &Arc<dyn Shards>,
+    drops: &Drops,
+) -> Option<Sink> {
+    let Some(into) = into else { return hub.cloned().map(Sink::Subscribers) };
+    let mailbox = Arc::new(Mailbox::default());
+    let tie = shards.attach(mailbox.clone());
+    let limits = endpoint.limits.clone();
+    let ingest = Ingest::new(tie, mailbox, into.clone(), Multipart::Keep, limits, drops.clone());
+    Some(Sink::Destination(Box::new(ingest)))
 }
 
 enum Listener {

@@ -24,6 +24,7 @@
 //! - `durable`, `ingest`, `egress`: the kinds of endpoint that keep messages, as state machines without I/O.
 //! - `hub`: the endpoints whose peers talk to each other: an exchange of the crate `swarmmq-broker`, which the
 //!   sessions call themselves, and a queue for each peer.
+//! - `tap`: the messages of an endpoint for somebody who watches.
 //! - [`registry`]: the endpoints that run, and what is changed about them meanwhile; [`peers`]: who is connected.
 //! - [`drops`]: what was refused or dropped, by endpoint and reason, counted in one place.
 mod admission;
@@ -45,6 +46,7 @@ pub mod registry;
 mod session;
 mod shared;
 mod subscription;
+mod tap;
 mod wakeup;
 mod wire;
 pub mod zmtp;

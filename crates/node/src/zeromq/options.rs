@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,8 @@ pub struct EndpointOptions {
     pub name: String,
     /// What it does.
     pub kind: EndpointKind,
-    /// Where it binds.
-    pub bind: Bind,
+    /// Where it binds. None of a tap into a destination, which has no peers.
+    pub bind: Option<Bind>,
     /// Where workers or subscribers connect, of a kind that has two addresses.
     pub backend: Option<Bind>,
     /// How peers show who they are. Default: they do not, and only on loopback.
@@ -36,7 +37,14 @@ impl EndpointOptions {
     #[must_use]
     pub fn new(name: impl Into<String>, kind: EndpointKind, bind: Bind) -> Self {
         let (security, limits) = (Arc::default(), Limits::default());
-        Self { name: name.into(), kind, bind, backend: None, security, limits }
+        Self { name: name.into(), kind, bind: Some(bind), backend: None, security, limits }
+    }
+
+    /// A tap into a destination, with the default limits.
+    #[must_use]
+    pub fn unbound(name: impl Into<String>, kind: EndpointKind) -> Self {
+        let (security, limits) = (Arc::default(), Limits::default());
+        Self { name: name.into(), kind, bind: None, backend: None, security, limits }
     }
 
     /// Sets where workers connect.
@@ -101,6 +109,15 @@ pub enum EndpointKind {
         /// What bounds it, and its times.
         limits: PoolLimits,
     },
+    /// The messages of another endpoint, or a sample of them, for those who watch: SUB and XSUB peers, or a destination.
+    Tap {
+        /// The name of the endpoint that is watched.
+        of: String,
+        /// One message of so many is taken.
+        sample: NonZeroU32,
+        /// The destination, if there is one.
+        into: Option<DestinationName>,
+    },
 }
 
 impl EndpointKind {
@@ -115,7 +132,23 @@ impl EndpointKind {
             Self::PubSub { .. } => "pub-sub",
             Self::Service { .. } => "service",
             Self::Workers { .. } => "workers",
+            Self::Tap { .. } => "tap",
         }
+    }
+
+    /// The side of the address it always has.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        match self {
+            Self::Tap { .. } => Side::Back,
+            _ => Side::Front,
+        }
+    }
+
+    /// Whether it sends peers what no other peer of it has sent.
+    #[must_use]
+    pub fn is_source(&self) -> bool {
+        matches!(self, Self::Durable | Self::Egress { .. })
     }
 
     /// What the node's socket is on this side.
@@ -126,7 +159,7 @@ impl EndpointKind {
             (Self::Egress { .. }, _) => SocketKind::Push,
             (Self::RequestReply, Side::Back) => SocketKind::Dealer,
             (Self::PubSub { .. }, Side::Front) => SocketKind::XSub,
-            (Self::PubSub { .. }, Side::Back) => SocketKind::XPub,
+            (Self::PubSub { .. }, Side::Back) | (Self::Tap { .. }, _) => SocketKind::XPub,
             (Self::Durable | Self::RequestReply | Self::Service { .. } | Self::Workers { .. }, _) => {
                 SocketKind::Router
             }
@@ -146,7 +179,7 @@ impl EndpointKind {
             (Self::RequestReply, Side::Front) => &["REQ", "DEALER", "ROUTER"],
             (Self::RequestReply, Side::Back) => &["REP", "DEALER", "ROUTER"],
             (Self::PubSub { .. }, Side::Front) => &["PUB", "XPUB"],
-            (Self::PubSub { .. }, Side::Back) => &["SUB", "XSUB"],
+            (Self::PubSub { .. }, Side::Back) | (Self::Tap { .. }, _) => &["SUB", "XSUB"],
         }
     }
 

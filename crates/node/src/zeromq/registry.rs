@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::listener::{Listening, StartError, check, start};
+use super::listener::{Listening, StartError, check, start_tapped};
 use super::options::EndpointOptions;
+use super::tap::Points;
 use crate::security::Gate;
 use crate::shards::Shards;
 use crate::telemetry::metrics::Metrics;
@@ -16,6 +17,7 @@ pub struct Registry {
     shards: Arc<dyn Shards>,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
+    points: Points,
     stop: CancellationToken,
     running: Mutex<Vec<(EndpointOptions, Arc<Listening>)>>,
 }
@@ -38,7 +40,7 @@ impl Registry {
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
-        Self { shards, gate, metrics, stop, running: Mutex::default() }
+        Self { shards, gate, metrics, points: Points::default(), stop, running: Mutex::default() }
     }
 
     /// The endpoints that run.
@@ -82,7 +84,8 @@ impl Registry {
                 continue;
             }
             let stop = self.stop.child_token();
-            let started = start(vec![options.clone()], &self.shards, &self.gate, &self.metrics, &stop);
+            let wanted = vec![options.clone()];
+            let started = start_tapped(wanted, &self.shards, &self.gate, &self.metrics, &self.points, &stop);
             let started = match started {
                 Ok(started) => started,
                 Err(error) => {

@@ -35,6 +35,7 @@ use super::omq::OmqConnection;
 use super::options::{EndpointKind, EndpointOptions, Limits};
 use super::peers::{PeerList, PeerRecord};
 use super::shared::Outbound;
+use super::tap::{Direction, Point};
 use super::wakeup::Wakeup;
 use super::wire::{Moved, Wire};
 use super::zmtp::{Authenticate, PeerProperties, Shown, ZmtpError};
@@ -110,6 +111,8 @@ pub(super) struct SessionOptions {
     pub(super) gate: Arc<Gate>,
     pub(super) drops: Drops,
     pub(super) peers: PeerList,
+    /// Where others watch what passes.
+    pub(super) point: Arc<Point>,
     pub(super) stop: CancellationToken,
 }
 
@@ -383,6 +386,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 && let Some(frames) = self.wire.zmtp.poll_message()
             {
                 self.guard.record.count_received();
+                self.options.point.show(Direction::In, &self.guard.record, &frames);
                 self.service.handle_message(frames);
             }
             if !self.service.wants_input() {
@@ -407,6 +411,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 continue;
             }
             self.guard.record.count_sent();
+            if self.options.endpoint.kind.is_source() {
+                self.options.point.show(Direction::Out, &self.guard.record, outgoing.message.frames());
+            }
             let end = self.wire.send(&outgoing.message);
             if let Some((subscription, bytes)) = outgoing.delivered {
                 self.deliveries.push_back((end, subscription, bytes));

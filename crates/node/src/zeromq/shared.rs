@@ -54,6 +54,14 @@ pub(super) enum Outbound {
 }
 
 impl Outbound {
+    /// Its frames.
+    pub(super) fn frames(&self) -> &[Bytes] {
+        match self {
+            Self::Own(frames) => frames,
+            Self::Shared(message) => &message.frames,
+        }
+    }
+
     /// Bytes of all frames.
     pub(super) fn bytes(&self) -> usize {
         match self {

@@ -44,8 +44,8 @@ impl Endpoint {
 
     pub(crate) fn address(&self) -> SocketAddr {
         match self.listening.addr {
-            Bound::Tcp(address) => address,
-            Bound::Ipc(_) => panic!("not TCP"),
+            Some(Bound::Tcp(address)) => address,
+            _ => panic!("not TCP"),
         }
     }
 

@@ -50,7 +50,7 @@ impl Turn<'_> {
 
 /// How far handing messages over came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handled {
+pub(in crate::zeromq) enum Handled {
     /// The exchange has all of them.
     All,
     /// The queue of some peer has become crowded: who empties it comes first.
@@ -131,7 +131,7 @@ impl Hub {
     }
 
     /// A peer has connected: its id, and where messages to it wait.
-    pub(super) fn attach(
+    pub(in crate::zeromq) fn attach(
         &self,
         side: Side,
         socket_type: &'static str,
@@ -159,7 +159,7 @@ impl Hub {
         });
     }
 
-    pub(super) fn detach(&self, peer: PeerId) {
+    pub(in crate::zeromq) fn detach(&self, peer: PeerId) {
         self.turn(|turn| {
             turn.state.peers.peers.remove(&peer);
             turn.state.held.retain(|held| *held != peer);
@@ -169,7 +169,7 @@ impl Hub {
 
     /// Hands messages over, in one turn: those that stay in `inbox` are not taken now. With `waits` false nothing is
     /// handed over while another session has its turn.
-    pub(super) fn handle(
+    pub(in crate::zeromq) fn handle(
         &self,
         peer: PeerId,
         outbox: &Outbox,
@@ -204,7 +204,7 @@ impl Hub {
     }
 
     /// The queue of a peer was full and has room again.
-    pub(super) fn drained(&self, peer: PeerId) {
+    pub(in crate::zeromq) fn drained(&self, peer: PeerId) {
         self.turn(|turn| {
             turn.exchange(|exchange, now_ms, peers| exchange.drained(now_ms, peer, peers));
         });

@@ -18,4 +18,5 @@ mod tests;
 
 pub(super) use core::Hub;
 pub(super) use member::Member;
+pub(super) use outbox::Outbox;
 pub(super) use start::exchange;

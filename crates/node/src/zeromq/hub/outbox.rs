@@ -11,7 +11,7 @@ use crate::zeromq::wakeup::Wakeup;
 
 /// A peer's queue. The hub fills it, the peer's session empties it.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(in crate::zeromq) struct Outbox {
     queue: Mutex<Queue>,
     messages_max: usize,
     bytes_max: usize,
@@ -41,7 +41,7 @@ pub(super) struct Pushed {
 }
 
 impl Outbox {
-    pub(super) fn new(messages_max: usize, bytes_max: usize) -> Self {
+    pub(in crate::zeromq) fn new(messages_max: usize, bytes_max: usize) -> Self {
         Self {
             queue: Mutex::default(),
             messages_max,
@@ -55,7 +55,7 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wakeup(&self) -> &Arc<Wakeup> {
+    pub(in crate::zeromq) fn wakeup(&self) -> &Arc<Wakeup> {
         &self.wakeup
     }
 
@@ -91,7 +91,7 @@ impl Outbox {
     }
 
     /// Takes all messages, if `out` is empty. True if it was full, and the exchange has to know that it is not any more.
-    pub(super) fn take(&self, out: &mut VecDeque<Outbound>) -> bool {
+    pub(in crate::zeromq) fn take(&self, out: &mut VecDeque<Outbound>) -> bool {
         if !out.is_empty() {
             return false;
         }

@@ -1,6 +1,6 @@
 //! From an endpoint's kind to its exchange.
 
-use swarmmq_broker::exchange::{Exchange, Majordomo, ParanoidPirate, PubSub, RequestReply};
+use swarmmq_broker::exchange::{Exchange, Majordomo, ParanoidPirate, PubSub, PubSubLimits, RequestReply};
 
 use crate::zeromq::options::EndpointKind;
 
@@ -9,9 +9,13 @@ pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchang
     match kind {
         EndpointKind::RequestReply => Some(Box::new(RequestReply::new())),
         EndpointKind::PubSub { limits } => Some(Box::new(PubSub::new(limits.clone()))),
+        EndpointKind::Tap { into: None, .. } => Some(Box::new(PubSub::new(PubSubLimits::default()))),
         EndpointKind::Service { limits } => Some(Box::new(Majordomo::new(limits.clone(), life()))),
         EndpointKind::Workers { limits } => Some(Box::new(ParanoidPirate::new(limits.clone(), life()))),
-        EndpointKind::Durable | EndpointKind::Ingest { .. } | EndpointKind::Egress { .. } => None,
+        EndpointKind::Durable
+        | EndpointKind::Ingest { .. }
+        | EndpointKind::Egress { .. }
+        | EndpointKind::Tap { into: Some(_), .. } => None,
     }
 }
 
