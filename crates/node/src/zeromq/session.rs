@@ -251,6 +251,7 @@ fn note(options: &SessionOptions, address: &str, error: &ZmtpError) {
             | Reason::Mechanism
             | Reason::Credentials
             | Reason::ServerKey
+            | Reason::Handshake
             | Reason::Revoked
             | Reason::Oversized
             | Reason::Forbidden
