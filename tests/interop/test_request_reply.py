@@ -1,6 +1,7 @@
 """A proxy between REQ or DEALER clients and REP, ROUTER or DEALER workers."""
 
 import threading
+import urllib.request
 
 import pytest
 import zmq
@@ -113,3 +114,18 @@ def test_the_load_is_spread_and_survives_a_worker_that_goes(context, node_with):
     gone.close()
     for number in range(20):
         turn(number)
+
+
+def test_metrics_say_what_passes(context, node_with):
+    node = node_with(PROXY)
+    worker = socket(context, zmq.REP, node.back["rpc"])
+    client = socket(context, zmq.REQ, node.front["rpc"])
+    client.send(b"hello")
+    worker.send(worker.recv())
+    assert client.recv() == b"hello"
+    with urllib.request.urlopen(f"http://127.0.0.1:{node.http}/metrics", timeout=PATIENCE) as page:
+        lines = page.read().decode().splitlines()
+    assert 'swarmmq_zeromq_peers{endpoint="rpc",socket_type="REP"} 1' in lines
+    assert 'swarmmq_zeromq_received_messages_total{endpoint="rpc",socket_type="REQ"} 1' in lines
+    assert 'swarmmq_zeromq_sent_messages_total{endpoint="rpc",socket_type="REQ"} 1' in lines
+    assert 'swarmmq_zeromq_state{endpoint="rpc",of="workers"} 1' in lines

@@ -99,6 +99,39 @@ pub enum Drop {
     WorkerLost,
 }
 
+/// What an exchange can say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Figure {
+    /// Workers that are registered or connected.
+    Workers,
+    /// Workers that have a request.
+    BusyWorkers,
+    /// Requests that are not answered: those that wait, and those that a worker has.
+    Requests,
+    /// Services with a worker or a request.
+    Services,
+    /// Peers with a subscription.
+    Subscribers,
+    /// Topics whose last value is kept.
+    LastValues,
+}
+
+impl Figure {
+    /// As metrics show it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Workers => "workers",
+            Self::BusyWorkers => "busy-workers",
+            Self::Requests => "requests",
+            Self::Services => "services",
+            Self::Subscribers => "subscribers",
+            Self::LastValues => "last-values",
+        }
+    }
+}
+
 /// How much more a peer's queue takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -179,4 +212,9 @@ pub trait Exchange: Send {
 
     /// Time has passed.
     fn tick(&mut self, now_ms: u64, peers: &mut dyn Peers);
+
+    /// How much it has of what, now, for those who operate it.
+    fn figures(&self) -> Vec<(Figure, u64)> {
+        Vec::new()
+    }
 }

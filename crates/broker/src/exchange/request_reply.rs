@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Side, Verb};
+use super::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb};
 
 /// The state of a `request-reply` endpoint.
 #[derive(Debug, Default)]
@@ -200,6 +200,16 @@ impl Exchange for RequestReply {
     }
 
     fn tick(&mut self, _now_ms: u64, _peers: &mut dyn Peers) {}
+
+    fn figures(&self) -> Vec<(Figure, u64)> {
+        let unanswered = self.workers.values().map(|worker| worker.turn.unanswered);
+        let busy = unanswered.clone().filter(|count| *count > 0).count();
+        vec![
+            (Figure::Workers, self.workers.len() as u64),
+            (Figure::BusyWorkers, busy as u64),
+            (Figure::Requests, unanswered.sum()),
+        ]
+    }
 }
 
 #[cfg(test)]

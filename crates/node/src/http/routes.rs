@@ -207,6 +207,7 @@ async fn metrics(State(http): State<Http>) -> Response {
     };
     let sample = timeout(SAMPLE_TIME_MAX, http.samples.sample()).await.ok();
     let mut page = http.metrics.render(sample.as_ref());
+    zeromq::metrics(&mut page, &http.endpoints.endpoints());
     let health = http.health.health();
     page.value(&names::READY, f64::from(u8::from(health.is_ready())));
     page.value(&names::SHARDS, f64::from(health.shards));

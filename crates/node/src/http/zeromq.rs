@@ -11,7 +11,8 @@ use swarmmq_broker::exchange::Side;
 use swarmmq_protocol::ErrorCode;
 
 use super::routes::{Http, refuse};
-use crate::zeromq::{Listening, PeerRecord};
+use crate::telemetry::metrics::{Definition, Exposition, names};
+use crate::zeromq::{Listening, PeerRecord, Traffic};
 
 /// Peers in one answer: those that have been connected longest.
 const PEERS_MAX: usize = 10_000;
@@ -46,8 +47,30 @@ fn endpoint(one: &Listening) -> Value {
         "bind": one.addr.as_ref().map(ToString::to_string),
         "backend": one.backend.as_ref().map(ToString::to_string),
         "peers": one.peers.count(),
+        "state": one.figures().into_iter().map(|(figure, count)| (figure.as_str().to_owned(), json!(count))).collect::<Map<_, _>>(),
         "drops": drops,
     })
+}
+
+/// What the metrics say of the endpoints that listen now. An endpoint that is started anew begins at zero.
+pub(super) fn metrics(page: &mut Exposition, endpoints: &[Arc<Listening>]) {
+    let traffic: Vec<_> = endpoints.iter().map(|one| (one.name.as_str(), one.peers.traffic())).collect();
+    let columns: [(&Definition, fn(&Traffic) -> u64); 3] = [
+        (&names::ZEROMQ_PEERS, |of_type| of_type.peers),
+        (&names::ZEROMQ_RECEIVED, |of_type| of_type.received),
+        (&names::ZEROMQ_SENT, |of_type| of_type.sent),
+    ];
+    for (definition, column) in columns {
+        let rows = traffic.iter().flat_map(|(name, of_types)| {
+            of_types.iter().map(move |(socket_type, of_type)| (*name, *socket_type, column(of_type) as f64))
+        });
+        page.table(definition, rows);
+    }
+    let states: Vec<_> = endpoints.iter().map(|one| (one.name.as_str(), one.figures())).collect();
+    let rows = states.iter().flat_map(|(name, figures)| {
+        figures.iter().map(move |(figure, count)| (*name, figure.as_str(), *count as f64))
+    });
+    page.table(&names::ZEROMQ_STATE, rows);
 }
 
 pub(super) async fn peers(State(http): State<Http>, Path(name): Path<String>) -> Response {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
-use swarmmq_broker::exchange::Side;
+use swarmmq_broker::exchange::{Figure, Side};
 use swarmmq_protocol::DestinationName;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -110,11 +110,18 @@ pub struct Listening {
     pub drops: Drops,
     /// Who is connected.
     pub peers: PeerList,
+    hub: Option<Arc<Hub>>,
     sessions: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Listening {
+    /// How much it has of what, if its peers talk to each other.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(Figure, u64)> {
+        self.hub.as_ref().map(|hub| hub.figures()).unwrap_or_default()
+    }
+
     /// Tells the endpoint to stop: nobody is let in, and sessions finish what they have read.
     pub fn stop(&self) {
         self.stop.cancel();
@@ -263,7 +270,7 @@ fn run(
         let limits = endpoint.limits.clone();
         sessions.spawn(tap::run(mirrored, tapped, sink, limits, drops.clone(), stop.clone()));
     }
-    if let Some(hub) = hub {
+    if let Some(hub) = hub.clone() {
         // Its sessions may need the time while they end, so it ends with the node and not with the endpoint.
         tokio::spawn(keep_time(hub, sessions.clone()));
     }
@@ -276,6 +283,7 @@ fn run(
         kind: endpoint.kind.as_str(),
         drops,
         peers,
+        hub,
         sessions,
         stop: stop.clone(),
     }

@@ -54,5 +54,5 @@ pub mod zmtp;
 pub use drops::{Drops, Reason};
 pub use listener::{Bound, Listening, StartError, start};
 pub use options::{Acknowledge, Bind, EndpointKind, EndpointOptions, Limits, Multipart, Security};
-pub use peers::{PeerList, PeerRecord};
+pub use peers::{PeerList, PeerRecord, Traffic};
 pub use registry::{Reconciled, Registry};

@@ -18,6 +18,26 @@ pub struct PeerList(Arc<Mutex<Inner>>);
 struct Inner {
     next: u64,
     peers: BTreeMap<u64, Arc<PeerRecord>>,
+    /// What peers that are gone have sent and were sent.
+    gone: BTreeMap<&'static str, Traffic>,
+}
+
+/// Messages of the peers with one type of socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many of them are connected.
+    pub peers: u64,
+    /// Messages that were ever read from one.
+    pub received: u64,
+    /// Messages that were ever handed to the connection of one.
+    pub sent: u64,
+}
+
+impl Traffic {
+    fn add(&mut self, peer: &PeerRecord) {
+        self.received += peer.received();
+        self.sent += peer.sent();
+    }
 }
 
 /// A peer that is connected.
@@ -111,6 +131,19 @@ impl PeerList {
         self.lock().peers.len()
     }
 
+    /// What the peers of each socket type have sent and were sent since the endpoint was started.
+    #[must_use]
+    pub fn traffic(&self) -> BTreeMap<&'static str, Traffic> {
+        let inner = self.lock();
+        let mut traffic = inner.gone.clone();
+        for peer in inner.peers.values() {
+            let of_type = traffic.entry(peer.socket_type).or_default();
+            of_type.peers += 1;
+            of_type.add(peer);
+        }
+        traffic
+    }
+
     /// The first `most` of them, those that have been connected longest first.
     #[must_use]
     pub fn first(&self, most: usize) -> Vec<Arc<PeerRecord>> {
@@ -120,6 +153,9 @@ impl PeerList {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.list.lock().peers.remove(&self.id);
+        let mut inner = self.list.lock();
+        if let Some(peer) = inner.peers.remove(&self.id) {
+            inner.gone.entry(peer.socket_type).or_default().add(&peer);
+        }
     }
 }

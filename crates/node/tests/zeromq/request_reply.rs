@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
+use swarmmq_broker::exchange::Figure;
+use swarmmq_node::zeromq::{EndpointKind, Limits, Reason, Traffic};
 use tokio::time::timeout;
 
 use crate::raw::{Endpoint, Raw, until};
@@ -31,6 +32,26 @@ async fn requests_reach_workers_and_replies_their_clients() {
     }
     assert_eq!(ada.receive().await, ["", "one"]);
     assert_eq!(bob.receive().await, ["", "two"]);
+}
+
+#[tokio::test]
+async fn an_endpoint_says_what_it_has_and_what_its_peers_sent() {
+    let endpoint = proxy(10);
+    let figures = || endpoint.listening.figures();
+    let (mut client, mut worker) = (endpoint.peer("REQ").await, endpoint.back_peer("REP", b"").await);
+    client.send(&["", "one"]).await;
+    let request = worker.receive().await;
+    let busy = [(Figure::Workers, 1), (Figure::BusyWorkers, 1), (Figure::Requests, 1)];
+    assert_eq!(figures(), busy);
+    worker.send(&[&request[0], "", "done"]).await;
+    client.receive().await;
+    assert_eq!(figures()[1..], [(Figure::BusyWorkers, 0), (Figure::Requests, 0)]);
+    let of = |socket_type| endpoint.listening.peers.traffic().get(socket_type).copied();
+    assert_eq!(of("REQ"), Some(Traffic { peers: 1, received: 1, sent: 1 }));
+    drop(client);
+    until("the client is gone", || of("REQ").is_some_and(|traffic| traffic.peers == 0)).await;
+    assert_eq!(of("REQ"), Some(Traffic { peers: 0, received: 1, sent: 1 }), "what it did is kept");
+    assert_eq!(of("REP"), Some(Traffic { peers: 1, received: 1, sent: 1 }));
 }
 
 #[tokio::test]

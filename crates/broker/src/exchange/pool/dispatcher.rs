@@ -8,7 +8,7 @@ use super::limits::PoolLimits;
 use super::request::{Audience, RequestId, Requests, weigh, weigh_request};
 use super::service::Service;
 use super::worker::{Activity, Workers};
-use crate::exchange::{Drop, Frames, PeerId, Peers};
+use crate::exchange::{Drop, Figure, Frames, PeerId, Peers};
 
 /// To how many workers a request is given at most: again once, if the first is lost.
 const ATTEMPTS_MAX: u8 = 2;
@@ -86,6 +86,16 @@ impl<D: Dialect> Pool<D> {
     /// Registered workers.
     pub(in crate::exchange) fn workers_len(&self) -> usize {
         self.workers.len()
+    }
+
+    /// What can be said of it.
+    pub(in crate::exchange) fn figures(&self) -> Vec<(Figure, u64)> {
+        vec![
+            (Figure::Workers, self.workers.len() as u64),
+            (Figure::BusyWorkers, self.workers.busy_len() as u64),
+            (Figure::Requests, self.requests.len() as u64),
+            (Figure::Services, self.services.len() as u64),
+        ]
     }
 
     /// Registered workers of one service.

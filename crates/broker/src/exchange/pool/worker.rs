@@ -51,6 +51,11 @@ impl<W> Workers<W> {
         self.table.len()
     }
 
+    /// Those that have a request.
+    pub(super) fn busy_len(&self) -> usize {
+        self.table.values().filter(|worker| matches!(worker.activity, Activity::Busy(_))).count()
+    }
+
     pub(super) fn contains(&self, peer: PeerId) -> bool {
         self.table.contains_key(&peer)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::super::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Side, Verb};
+use super::super::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb};
 use super::last_values::{LastValues, Version};
 use super::limits::PubSubLimits;
 use super::message::Message;
@@ -308,5 +308,12 @@ impl Exchange for PubSub {
 
     fn tick(&mut self, now_ms: u64, _peers: &mut dyn Peers) {
         self.values.expire(now_ms);
+    }
+
+    fn figures(&self) -> Vec<(Figure, u64)> {
+        vec![
+            (Figure::Subscribers, self.subscribers.len() as u64),
+            (Figure::LastValues, self.values.len() as u64),
+        ]
     }
 }

@@ -7,7 +7,7 @@ use swarmmq_protocol::zeromq::mdp::{
 use super::dialect::{Back, Mdp};
 use super::mmi;
 use crate::exchange::pool::{Pool, PoolLimits, Refused};
-use crate::exchange::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Verb};
+use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Verb};
 
 /// A Majordomo broker.
 #[derive(Debug)]
@@ -172,5 +172,9 @@ impl Exchange for Majordomo {
 
     fn tick(&mut self, now_ms: u64, peers: &mut dyn Peers) {
         self.pool.advance(now_ms, peers);
+    }
+
+    fn figures(&self) -> Vec<(Figure, u64)> {
+        self.pool.figures()
     }
 }

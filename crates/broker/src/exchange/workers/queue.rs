@@ -7,7 +7,7 @@ use swarmmq_protocol::zeromq::ppp::{ADDRESS_FRAME_BYTES_MAX, ADDRESS_FRAMES_MAX,
 
 use super::dialect::Ppp;
 use crate::exchange::pool::{Pool, PoolLimits, Refused};
-use crate::exchange::{Drop, Exchange, Frames, PeerId, PeerInfo, Peers, Side, Verb};
+use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb};
 
 /// The one service of the pool. To the node the empty name is the endpoint's.
 const SERVICE: Bytes = Bytes::from_static(b"");
@@ -136,5 +136,9 @@ impl Exchange for ParanoidPirate {
 
     fn tick(&mut self, now_ms: u64, peers: &mut dyn Peers) {
         self.pool.advance(now_ms, peers);
+    }
+
+    fn figures(&self) -> Vec<(Figure, u64)> {
+        self.pool.figures()
     }
 }

@@ -92,6 +92,14 @@ definitions! {
         "Messages and requests dropped without an answer, by reason.";
     ZEROMQ_DROPS = Counter "swarmmq_zeromq_drops_total" ["endpoint", "reason"]
         "Connections closed and messages dropped by a ZeroMQ endpoint, by reason.";
+    ZEROMQ_PEERS = Gauge "swarmmq_zeromq_peers" ["endpoint", "socket_type"]
+        "Peers of a ZeroMQ endpoint, by the type of their socket.";
+    ZEROMQ_RECEIVED = Counter "swarmmq_zeromq_received_messages_total" ["endpoint", "socket_type"]
+        "Messages read from peers of a ZeroMQ endpoint, by the type of their socket.";
+    ZEROMQ_SENT = Counter "swarmmq_zeromq_sent_messages_total" ["endpoint", "socket_type"]
+        "Messages handed to the connections of peers of a ZeroMQ endpoint, by the type of their socket.";
+    ZEROMQ_STATE = Gauge "swarmmq_zeromq_state" ["endpoint", "of"]
+        "How many workers, requests, subscribers and so on a ZeroMQ endpoint has.";
     JOURNAL_SYNC_DURATION = Histogram "swarmmq_journal_sync_duration_seconds" []
         "Time of one write and sync of the journal.";
     JOURNAL_SYNC_RECORDS = Histogram "swarmmq_journal_sync_records" []

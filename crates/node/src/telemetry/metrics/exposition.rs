@@ -36,6 +36,19 @@ impl Exposition {
         }
     }
 
+    /// Writes a metric with two labels, a series for each item.
+    pub fn table<'a>(
+        &mut self,
+        definition: &Definition,
+        items: impl Iterator<Item = (&'a str, &'a str, f64)>,
+    ) {
+        let [first, second] = definition.labels else { return };
+        self.head(definition);
+        for (one, other, value) in items {
+            self.sample(definition.name, &[(first, one), (second, other)], value);
+        }
+    }
+
     /// Writes a histogram without labels.
     pub fn histogram(&mut self, definition: &Definition, histogram: &Histogram) {
         self.head(definition);

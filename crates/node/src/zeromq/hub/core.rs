@@ -1,11 +1,12 @@
 //! The exchange of an endpoint behind a lock, and what follows from each call into it.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarmmq_broker::exchange::{Exchange, Frames, PeerId, PeerInfo, Peers, Side};
+use swarmmq_broker::exchange::{Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -24,6 +25,12 @@ pub(in crate::zeromq) struct Hub {
     began: Instant,
     /// The time of the next tick has changed, or held peers are to be looked at.
     changed: Notify,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
 }
 
 struct State {
@@ -208,6 +215,11 @@ impl Hub {
         self.turn(|turn| {
             turn.exchange(|exchange, now_ms, peers| exchange.drained(now_ms, peer, peers));
         });
+    }
+
+    /// How much the exchange has of what.
+    pub(in crate::zeromq) fn figures(&self) -> Vec<(Figure, u64)> {
+        self.lock().exchange.figures()
     }
 
     /// Calls the exchange when its time has come, for as long as the endpoint lives.
