@@ -343,6 +343,16 @@ impl EncodedMessage {
         self.0.is_empty()
     }
 
+    /// Whether it has headers, told by its flags alone.
+    #[must_use]
+    pub fn has_headers(&self) -> bool {
+        let flags = self
+            .0
+            .get(2..4)
+            .map_or(0, |bytes| bytes.iter().fold(0, |flags, byte| flags << 8 | u16::from(*byte)));
+        flags & HEADERS != 0
+    }
+
     /// Takes the message apart. The parts share its memory.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use swarmmq_protocol::{ErrorCode, ErrorReply, Request};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::native::outbox::Room;
-use crate::security::Principal;
+use crate::security::{Principal, authorship};
 
 /// A quiet connection reads so much at once; this is what it costs in memory.
 const READ_BYTES_MIN: usize = 2 * 1024;
@@ -161,7 +161,8 @@ impl Limits<'_> {
             );
             return Err(ErrorReply::new(ErrorCode::TooLarge, text));
         }
-        self.principal.permits(request)
+        self.principal.permits(request)?;
+        authorship::check(self.principal, request)
     }
 
     fn too_large(&self, header: &FrameHeader) -> ErrorReply {

@@ -6,6 +6,7 @@
 //! any of this is decided by [`crate::config`].
 //!
 //! Keys and passwords are never held, logged or compared in the clear: only SHA-256 digests are.
+pub(crate) mod authorship;
 mod certificate;
 mod curve;
 mod gate;

@@ -17,7 +17,7 @@ use super::session::{Outgoing, Service};
 use super::shared::Outbound;
 use super::wakeup::Wakeup;
 use super::zmtp::ZmtpError;
-use crate::security::Principal;
+use crate::security::{Principal, authorship};
 use crate::shards::Tie;
 
 /// Messages in one delivery to a peer, so that one ZeroMQ message stays small.
@@ -115,11 +115,17 @@ impl Durable {
         self.tie.submit(correlation, request);
     }
 
-    fn handle_call(&mut self, Envelope { path, call }: Envelope, bytes: usize) {
+    fn handle_call(&mut self, Envelope { path, mut call }: Envelope, bytes: usize) {
         if let Call::Request(request) = &call
             && let Err(error) = self.principal.permits(request)
         {
             self.drops.count(Reason::Forbidden);
+            return self.answer(reply::encode_error(&path, &error));
+        }
+        if let Call::Request(request) = &mut call
+            && let Err(error) = authorship::sign(&self.principal, request)
+        {
+            self.drops.count(Reason::Refused);
             return self.answer(reply::encode_error(&path, &error));
         }
         match call {

@@ -4,6 +4,7 @@
 //! messages of a peer in their order, also when a put has to be tried again, and costs little: a put
 //! takes as long as a sync, and carries all that came in during the one before.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::session::{Outgoing, Service};
 use super::wakeup::Wakeup;
 use super::zmtp::ZmtpError;
 use crate::config::Action;
-use crate::security::Principal;
+use crate::security::{Principal, authorship};
 use crate::shards::Tie;
 
 /// A put that the shards cannot take now is tried again after this long, then after twice that.
@@ -37,6 +38,8 @@ const PUT_BYTES_MAX: usize = 1 << 20;
 pub(super) struct Ingest {
     tie: Box<dyn Tie>,
     mailbox: Arc<Mailbox>,
+    /// Whose messages they are; the node's own, where it is nobody.
+    author: Option<Principal>,
     queue: DestinationName,
     multipart: Multipart,
     limits: Limits,
@@ -59,6 +62,7 @@ impl Ingest {
     pub(super) fn new(
         tie: Box<dyn Tie>,
         mailbox: Arc<Mailbox>,
+        author: Option<Principal>,
         queue: DestinationName,
         multipart: Multipart,
         limits: Limits,
@@ -67,6 +71,7 @@ impl Ingest {
         Self {
             tie,
             mailbox,
+            author,
             queue,
             multipart,
             limits,
@@ -158,6 +163,11 @@ impl Ingest {
         }
     }
 
+    fn signed(&self, message: EncodedMessage) -> Option<EncodedMessage> {
+        let Some(author) = &self.author else { return Some(message) };
+        authorship::signed(author, &message).ok().map(Cow::into_owned)
+    }
+
     fn drop_messages(&self, count: usize, code: ErrorCode) {
         self.drops.count_many(Reason::Refused, count as u64);
         if self.drops.admits_line().is_none() {
@@ -192,12 +202,13 @@ impl Service for Ingest {
         if bytes > self.limits.message_bytes_max || frames.len() > self.limits.frames_max {
             return self.drops.count(Reason::TooLarge);
         }
-        match to_message(&frames) {
-            Ok(message) => {
+        let message = to_message(&frames).ok().and_then(|message| self.signed(message));
+        match message {
+            Some(message) => {
                 self.waiting_bytes += message.len();
                 self.waiting.push(message);
             }
-            Err(_) => self.drops.count(Reason::TooLarge),
+            None => self.drops.count(Reason::TooLarge),
         }
     }
 
@@ -226,6 +237,7 @@ impl Service for Ingest {
 
     /// What was read before stays good; nothing more is read from one who may not produce any more.
     fn handle_rights(&mut self, principal: &Principal) {
+        self.author = self.author.take().map(|_| principal.clone());
         if !principal.may(Action::Produce, &self.queue) {
             let text = format!("{} may not produce to {} any more", principal.name(), self.queue);
             self.forbidden = Some(ZmtpError::new(Reason::Forbidden, text));

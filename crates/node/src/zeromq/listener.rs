@@ -301,7 +301,7 @@ fn tap_sink(
     let mailbox = Arc::new(Mailbox::default());
     let tie = shards.attach(mailbox.clone());
     let limits = endpoint.limits.clone();
-    let ingest = Ingest::new(tie, mailbox, into.clone(), Multipart::Keep, limits, drops.clone());
+    let ingest = Ingest::new(tie, mailbox, None, into.clone(), Multipart::Keep, limits, drops.clone());
     Some(Sink::Destination(Box::new(ingest)))
 }
 

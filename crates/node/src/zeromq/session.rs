@@ -223,7 +223,7 @@ fn service(options: &SessionOptions, peer: &PeerProperties, principal: Principal
     let tie = options.shards.attach(mailbox.clone());
     match &options.endpoint.kind {
         EndpointKind::Ingest { queue, multipart } => {
-            Box::new(Ingest::new(tie, mailbox, queue.clone(), *multipart, limits, drops))
+            Box::new(Ingest::new(tie, mailbox, Some(principal), queue.clone(), *multipart, limits, drops))
         }
         EndpointKind::Egress { queue, acknowledge, prefetch } => {
             Box::new(Egress::new(tie, mailbox, queue.clone(), *acknowledge, *prefetch, drops))

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use swarmmq_node::config::parse;
 use swarmmq_node::security::Gate;
-use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Reason, Security};
+use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Multipart, Reason, Security};
+use swarmmq_protocol::DestinationName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -77,6 +78,37 @@ async fn a_user_with_its_password_is_let_in_and_nobody_else() {
         assert!(enter(&endpoint, "eve", "secret").await.is_none());
         endpoint.dropped(Reason::Credentials, 2).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_stored_says_who_put_it_and_nobody_says_so_of_another() {
+    let users = |endpoint: &Endpoint| {
+        endpoint.model.with(|state| {
+            let last = state.stored.last().unwrap().decode().unwrap();
+            last.header_value("swarmmq-user").map(|user| String::from_utf8_lossy(user).into_owned())
+        })
+    };
+    let endpoint = endpoint(&gate(""), true);
+    let mut ada = enter(&endpoint, "ada", "secret").await.unwrap();
+    assert_eq!(ada.ask(&["SWMQ1", "1", "PUT", "orders", "x"]).await[2], "OK");
+    assert_eq!(users(&endpoint).as_deref(), Some("ada"));
+    let mut anybody = endpoint.peer("DEALER").await;
+    assert_eq!(anybody.ask(&["SWMQ1", "1", "PUT", "orders", "x"]).await[2], "OK");
+    assert_eq!(users(&endpoint), None);
+    for (peer, name) in [(&mut ada, "eve"), (&mut anybody, "ada")] {
+        let forged = format!("header:swarmmq-user={name}");
+        assert_eq!(peer.ask(&["SWMQ1", "2", "PUT", "orders", "x", &forged]).await[3], "FORBIDDEN");
+    }
+
+    let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
+    let kind =
+        EndpointKind::Ingest { queue: DestinationName::new("events").unwrap(), multipart: Multipart::Keep };
+    let security = Security { plain: true, ..Security::default() };
+    let endpoint = Endpoint::guarded(EndpointOptions::new("test", kind, bind).security(security), &gate(""));
+    let mut ada = enter_as(&endpoint, "PUSH", "ada", "secret").await.unwrap();
+    ada.send(&["one", "two"]).await;
+    until("it is stored", || endpoint.model.with(|state| !state.stored.is_empty())).await;
+    assert_eq!(users(&endpoint).as_deref(), Some("ada"));
 }
 
 #[tokio::test]
