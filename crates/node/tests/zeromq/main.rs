@@ -2,11 +2,12 @@
 //! written by hand from RFC 37.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod attacks;
 mod curve;
 mod durable;
 mod egress;
 mod endpoint;
-mod hostile;
+
 mod ingest;
 mod model;
 mod plain;
