@@ -52,10 +52,12 @@ fn endpoint(one: &Listening) -> Value {
     })
 }
 
+type Column = fn(&Traffic) -> u64;
+
 /// What the metrics say of the endpoints that listen now. An endpoint that is started anew begins at zero.
 pub(super) fn metrics(page: &mut Exposition, endpoints: &[Arc<Listening>]) {
     let traffic: Vec<_> = endpoints.iter().map(|one| (one.name.as_str(), one.peers.traffic())).collect();
-    let columns: [(&Definition, fn(&Traffic) -> u64); 3] = [
+    let columns: [(&Definition, Column); 3] = [
         (&names::ZEROMQ_PEERS, |of_type| of_type.peers),
         (&names::ZEROMQ_RECEIVED, |of_type| of_type.received),
         (&names::ZEROMQ_SENT, |of_type| of_type.sent),
