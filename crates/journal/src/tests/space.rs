@@ -89,7 +89,8 @@ fn a_crash_while_stalled_keeps_what_was_acknowledged() {
     harness.check_recovered();
 }
 
-fn fail_a_sync() -> (usize, usize, u64, u64) {
+/// A journal with a few records that are synced, and how often it called its fatal hook.
+fn settled() -> (Harness, Arc<AtomicUsize>) {
     let fatal = Arc::new(AtomicUsize::new(0));
     let calls = fatal.clone();
     let options =
@@ -98,6 +99,11 @@ fn fail_a_sync() -> (usize, usize, u64, u64) {
     harness.try_open().unwrap();
     harness.append(0, 3, 100);
     harness.settle();
+    (harness, fatal)
+}
+
+fn fail_a_sync() -> (usize, usize, u64, u64) {
+    let (mut harness, fatal) = settled();
     let failed = Arc::new(AtomicUsize::new(0));
     harness.disk.fail(Operation::Sync, 0);
     for _ in 0..4 {
@@ -143,14 +149,7 @@ fn the_first_failed_sync_stops_the_journal_for_good() {
 /// A journal with an entry, the sync of whose first snapshot fails: how often `fatal` was called, and what the writes
 /// that followed came to.
 fn fail_the_sync_of_a_snapshot(operation: Operation) -> (usize, bool, bool) {
-    let fatal = Arc::new(AtomicUsize::new(0));
-    let calls = fatal.clone();
-    let options =
-        Options { fatal: Some(Arc::new(move |_| _ = calls.fetch_add(1, Ordering::SeqCst))), ..options() };
-    let mut harness = Harness::new(1, options);
-    harness.try_open().unwrap();
-    harness.append(0, 3, 100);
-    harness.settle();
+    let (mut harness, fatal) = settled();
     let acknowledged = Arc::new(AtomicUsize::new(0));
     // It waits in the queue while the sync fails.
     let count = acknowledged.clone();
