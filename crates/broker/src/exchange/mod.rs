@@ -14,6 +14,8 @@ mod pool;
 pub mod pub_sub;
 mod request_reply;
 mod service;
+mod storage;
+mod titanic;
 mod workers;
 
 use std::fmt;
@@ -25,14 +27,31 @@ pub use pool::PoolLimits;
 pub use pub_sub::{PubSub, PubSubLimits};
 pub use request_reply::RequestReply;
 pub use service::Majordomo;
+pub use storage::{Refusal, StorageEvent, StorageRequest};
+pub use titanic::{Ids, Titanic, TitanicLimits};
 pub use workers::ParanoidPirate;
 
 /// The frames of one ZeroMQ message.
 pub type Frames = Vec<Bytes>;
 
-/// A connection of an endpoint. Ids count up and are never used again.
+/// A connection of an endpoint. Ids count up and are never used again. Those from 2⁶³ on are no connections: an
+/// exchange that is a client of its own services gives them to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
+
+impl PeerId {
+    const INSIDE: u64 = 1 << 63;
+
+    /// A client inside the exchange.
+    fn inside(number: u64) -> Self {
+        Self(Self::INSIDE | number)
+    }
+
+    /// Whether it is a client inside the exchange. That one always reads.
+    fn is_inside(self) -> bool {
+        self.0 & Self::INSIDE != 0
+    }
+}
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,6 +116,8 @@ pub enum Drop {
     LimitReached,
     /// Its worker died, and it is not given to another.
     WorkerLost,
+    /// It cannot be stored now.
+    Unavailable,
 }
 
 /// How much more a peer's queue takes.
@@ -179,4 +200,22 @@ pub trait Exchange: Send {
 
     /// Time has passed.
     fn tick(&mut self, now_ms: u64, peers: &mut dyn Peers);
+
+    /// What it wants of its queue next, if it keeps things in one. Asked again until there is nothing, after each call.
+    fn poll_storage(&mut self) -> Option<StorageRequest> {
+        None
+    }
+
+    /// Whether [`poll_storage`](Self::poll_storage) gives something.
+    fn wants_storage(&self) -> bool {
+        false
+    }
+
+    /// Its queue has something to say.
+    fn handle_storage(&mut self, _now_ms: u64, _event: StorageEvent, _peers: &mut dyn Peers) {}
+
+    /// Whether it has read all that its queue holds, so that it need not be told how much that is.
+    fn has_read_storage(&self) -> bool {
+        true
+    }
 }
