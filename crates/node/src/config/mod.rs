@@ -35,6 +35,7 @@ mod root;
 mod scalar;
 mod security;
 mod telemetry;
+mod titanic;
 mod tree;
 mod validation;
 mod zeromq;
@@ -60,6 +61,7 @@ pub use security::{
     Action, ApiKeyConfig, Pattern, PermissionConfig, SecurityConfig, TextPattern, UserConfig,
 };
 pub use telemetry::{LogFormat, TelemetryConfig};
+pub use titanic::{TitanicConfig, queue_of};
 pub use zeromq::{EndpointConfig, EndpointKind, Mechanism, ZeromqConfig};
 
 #[cfg(test)]

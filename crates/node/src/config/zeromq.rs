@@ -15,6 +15,7 @@ use super::problem::ProblemKind;
 use super::pub_sub::PubSubConfig;
 use super::quantity::Size;
 use super::scalar::{Label, words};
+use super::titanic::TitanicConfig;
 use super::tree::{Node, Yaml};
 
 /// `zeromq`: the list of endpoints. A file that has `zeromq.endpoints` replaces the default ones.
@@ -65,15 +66,17 @@ pub struct EndpointConfig {
     /// Where workers connect, of a `request-reply` or `workers` endpoint, and subscribers, of a `pub-sub` endpoint;
     /// clients and publishers connect to `bind`. Required there, not allowed elsewhere.
     pub backend: Option<Bind>,
-    /// The destination that an `ingest` endpoint stores into, or an `egress` endpoint delivers. Required there, not
-    /// allowed elsewhere.
+    /// The destination that an `ingest` endpoint stores into, or an `egress` endpoint delivers. Required there. The queue
+    /// that a `titanic` endpoint keeps requests in: default `titanic.` and the endpoint's name. Not allowed elsewhere.
     pub queue: Option<DestinationName>,
     /// What only `egress` endpoints have. Its keys stand among the others.
     pub egress: EgressConfig,
     /// What only `pub-sub` endpoints have. Its keys stand among the others.
     pub pub_sub: PubSubConfig,
-    /// What only `service` and `workers` endpoints have. Its keys stand among the others.
+    /// What only `service`, `titanic` and `workers` endpoints have. Its keys stand among the others.
     pub pool: PoolConfig,
+    /// What only `titanic` endpoints have. Its keys stand among the others.
+    pub titanic: TitanicConfig,
     /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
     /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
     pub mechanisms: Vec<Mechanism>,
@@ -118,6 +121,7 @@ impl Default for EndpointConfig {
             egress: EgressConfig::default(),
             pub_sub: PubSubConfig::default(),
             pool: PoolConfig::default(),
+            titanic: TitanicConfig::default(),
             mechanisms: vec![Mechanism::Null],
             curve_secret_key_file: None,
             max_connections: 10_000,
@@ -154,6 +158,7 @@ impl Section for EndpointConfig {
             egress,
             pub_sub,
             pool,
+            titanic,
             mechanisms,
             curve_secret_key_file,
             max_connections,
@@ -176,6 +181,7 @@ impl Section for EndpointConfig {
         egress.fields(fields);
         pub_sub.fields(fields);
         pool.fields(fields);
+        titanic.fields(fields);
         fields.value("mechanisms", mechanisms);
         fields.value("curve_secret_key_file", curve_secret_key_file);
         fields.value("max_connections", max_connections);
@@ -207,6 +213,8 @@ pub enum EndpointKind {
     PubSub,
     /// A Majordomo broker, RFC 7/MDP and RFC 18/MDP: services with workers, clients and workers on one address.
     Service,
+    /// As `service`, and it keeps requests until workers have answered them: Titanic, RFC 9/TSP.
+    Titanic,
     /// A Paranoid Pirate queue, RFC 6/PPP, between clients and equal workers.
     Workers,
 }
@@ -216,7 +224,7 @@ impl EndpointKind {
     #[must_use]
     pub fn has_backend(self) -> bool {
         match self {
-            Self::Durable | Self::Ingest | Self::Egress | Self::Service => false,
+            Self::Durable | Self::Ingest | Self::Egress | Self::Service | Self::Titanic => false,
             Self::RequestReply | Self::PubSub | Self::Workers => true,
         }
     }
@@ -224,13 +232,14 @@ impl EndpointKind {
 
 words!(
     EndpointKind,
-    "a kind of endpoint: durable, ingest, egress, request-reply, pub-sub, service or workers",
+    "a kind of endpoint: durable, ingest, egress, request-reply, pub-sub, service, titanic or workers",
     EndpointKind::Durable = "durable",
     EndpointKind::Ingest = "ingest",
     EndpointKind::Egress = "egress",
     EndpointKind::RequestReply = "request-reply",
     EndpointKind::PubSub = "pub-sub",
     EndpointKind::Service = "service",
+    EndpointKind::Titanic = "titanic",
     EndpointKind::Workers = "workers",
 );
 

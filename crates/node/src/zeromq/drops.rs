@@ -92,6 +92,8 @@ reasons! {
     LimitReached = "limit-reached";
     /// Message: its worker died.
     WorkerLost = "worker-lost";
+    /// Message: it cannot be stored now; the peer was told.
+    Unavailable = "unavailable";
     /// Connection: it broke the rules of the endpoint's protocol.
     Disconnected = "disconnected";
     /// Message: it was read, and not known to be stored when its session ended.

@@ -1,6 +1,6 @@
 //! From an endpoint's kind to its exchange.
 
-use swarmmq_broker::exchange::{Exchange, Majordomo, ParanoidPirate, PubSub, RequestReply};
+use swarmmq_broker::exchange::{Exchange, Majordomo, ParanoidPirate, PubSub, RequestReply, Titanic};
 
 use crate::zeromq::options::EndpointKind;
 
@@ -10,6 +10,9 @@ pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchang
         EndpointKind::RequestReply => Some(Box::new(RequestReply::new())),
         EndpointKind::PubSub { limits } => Some(Box::new(PubSub::new(limits.clone()))),
         EndpointKind::Service { limits } => Some(Box::new(Majordomo::new(limits.clone(), life()))),
+        EndpointKind::Titanic { pool, limits, .. } => {
+            Some(Box::new(Titanic::new(pool.clone(), limits.clone(), life(), Box::new(request_id))))
+        }
         EndpointKind::Workers { limits } => Some(Box::new(ParanoidPirate::new(limits.clone(), life()))),
         EndpointKind::Durable | EndpointKind::Ingest { .. } | EndpointKind::Egress { .. } => None,
     }
@@ -24,4 +27,11 @@ fn life() -> u64 {
         );
     }
     u64::from_be_bytes(bytes)
+}
+
+/// An id that nobody can guess: whoever has it may have the reply.
+fn request_id() -> Option<u128> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(u128::from_be_bytes(bytes))
 }
