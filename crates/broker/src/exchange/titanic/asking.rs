@@ -82,9 +82,10 @@ impl Titanic {
         let found = self.ledger.get(id.value()).filter(|entry| entry.is_known_to(&user));
         let reply = match found.map(|entry| &entry.state) {
             Some(State::Answered { reply }) => RetrieveReply::Done(body(reply)),
+            // Until the queue is read, it may hold the reply.
+            _ if !self.is_open => return self.refuse(ask, Status::Error, Drop::Unavailable, peers),
             Some(_) => RetrieveReply::Pending,
-            None if self.is_open => RetrieveReply::Unknown,
-            None => return self.refuse(ask, Status::Error, Drop::Unavailable, peers),
+            None => RetrieveReply::Unknown,
         };
         self.clients.answer(ask, reply.body(), peers);
     }

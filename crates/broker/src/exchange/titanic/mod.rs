@@ -29,12 +29,18 @@
 
 mod asking;
 mod clients;
+#[cfg(test)]
+mod histories;
 mod inside;
 mod ledger;
 mod limits;
+#[cfg(test)]
+mod queue;
 mod receipts;
 mod record;
 mod recovery;
+#[cfg(test)]
+mod tests;
 mod titanic;
 mod work;
 

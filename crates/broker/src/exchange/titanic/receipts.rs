@@ -12,7 +12,7 @@ pub(super) struct Receipts {
     leases: BTreeMap<u64, Receipt>,
     /// What is to be settled, and of which request it is.
     doomed: BTreeMap<u64, u128>,
-    /// Those of them that are leased, and not in the settlement that is under way.
+    /// Those of them that are leased, with a receipt that is not in the settlement that is under way.
     due: BTreeSet<u64>,
     under_way: Vec<Receipt>,
 }
@@ -36,6 +36,11 @@ impl Receipts {
 
     pub(super) fn is_leased(&self, sequence: u64) -> bool {
         self.leases.contains_key(&sequence)
+    }
+
+    /// Whether a record is not needed any more.
+    pub(super) fn is_doomed(&self, sequence: u64) -> bool {
+        self.doomed.contains_key(&sequence)
     }
 
     pub(super) fn leased(&self) -> usize {
@@ -79,6 +84,7 @@ impl Receipts {
                 self.wait_for_lease(receipt);
             } else {
                 self.leases.remove(&sequence);
+                self.due.remove(&sequence);
                 settled.extend(self.doomed.remove(&sequence).map(|id| (sequence, id)));
             }
         }
@@ -109,7 +115,7 @@ impl Receipts {
     pub(super) fn check(&self) {
         for sequence in &self.due {
             assert!(self.doomed.contains_key(sequence) && self.leases.contains_key(sequence));
-            assert!(self.under_way.iter().all(|receipt| receipt.sequence.0 != *sequence));
+            assert!(self.under_way.iter().all(|receipt| self.leases.get(sequence) != Some(receipt)));
         }
         let waits = |sequence: &u64| self.due.contains(sequence) || !self.leases.contains_key(sequence);
         let settles = |sequence: &u64| self.under_way.iter().any(|receipt| receipt.sequence.0 == *sequence);

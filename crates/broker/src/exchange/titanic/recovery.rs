@@ -84,6 +84,9 @@ impl Titanic {
             return;
         };
         let (id, kind) = (record.id, record.kind);
+        if self.receipts.is_doomed(sequence) {
+            return;
+        }
         if self.ledger.get(id).is_none() {
             match &mut self.recovery {
                 Some(_) => self.recover(record, sequence, stored_ms, message),
