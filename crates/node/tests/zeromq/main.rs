@@ -15,3 +15,4 @@ mod raw;
 mod request_reply;
 mod rights;
 mod service;
+mod titanic;
