@@ -24,7 +24,7 @@ use swarmmq_protocol::zeromq::mdp::{
 use super::queue::{Fate, Queue};
 use super::*;
 use crate::exchange::pool::model::{Model, info};
-use crate::exchange::{Exchange, Frames, PeerId, PeerInfo, PoolLimits, Side};
+use crate::exchange::{Exchange, Frames, PeerId, PeerInfo, PoolLimits, Side, StorageEvent};
 
 const SERVICES: [&str; 2] = ["a", "b"];
 const USERS: [&str; 2] = ["ada", "bob"];
@@ -42,9 +42,11 @@ enum Op {
     Die(Index),
     Leave(Index),
     Answer(Index, Fate),
-    Deliver,
+    Deliver(usize),
     Count,
     Open,
+    /// The subscription ends.
+    Lose,
     Lapse(Index),
     Pass(u64),
     /// Which of what is under way is done.
@@ -153,7 +155,6 @@ impl World {
     }
 
     fn settle(&mut self) {
-        self.queue.poll(&mut self.titanic);
         self.titanic.check(self.now);
         for peer in self.clients.keys().copied().collect::<Vec<_>>() {
             self.read_client(peer);
@@ -318,15 +319,21 @@ impl World {
             Op::Reply(index) => drop(pick(&self.workers, &index).map(|peer| self.reply(peer))),
             Op::Die(index) => drop(pick(&self.workers, &index).map(|peer| self.gone(peer))),
             Op::Leave(index) => drop(pick(&self.clients, &index).map(|peer| self.gone(peer))),
-            Op::Answer(index, fate) if !self.queue.asked.is_empty() => {
+            Op::Answer(index, fate) => {
+                self.queue.poll(&mut self.titanic);
+                if self.queue.asked.is_empty() {
+                    return;
+                }
                 let nth = index.index(self.queue.asked.len());
                 self.queue.answer(self.now, nth, fate, &mut self.titanic, &mut self.peers);
             }
-            Op::Answer(..) => {}
-            Op::Deliver if self.titanic.is_open || self.titanic.recovery.is_some() => {
-                self.queue.deliver(self.now, &mut self.titanic, &mut self.peers);
+            Op::Deliver(nth) if self.titanic.is_open || self.titanic.recovery.is_some() => {
+                self.queue.deliver(self.now, nth, &mut self.titanic, &mut self.peers);
             }
-            Op::Deliver => {}
+            Op::Deliver(_) => {}
+            Op::Lose => {
+                self.titanic.handle_storage(self.now, StorageEvent::Closed, &mut self.peers);
+            }
             Op::Count => self.queue.count(self.now, &mut self.titanic, &mut self.peers),
             Op::Open => self.open(),
             Op::Lapse(index) => self.queue.lapse(index.index(8)),
@@ -347,6 +354,7 @@ impl World {
 
     /// Everything works again for long enough.
     fn heal(&mut self) {
+        self.queue.poll(&mut self.titanic);
         while !self.queue.asked.is_empty() {
             self.queue.answer(self.now, 0, Fate::Done, &mut self.titanic, &mut self.peers);
         }
@@ -425,9 +433,10 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => index().prop_map(Op::Die),
         1 => index().prop_map(Op::Leave),
         20 => (index(), any_fate()).prop_map(|(nth, fate)| Op::Answer(nth, fate)),
-        20 => Just(Op::Deliver),
+        20 => (0..3_usize).prop_map(Op::Deliver),
         4 => Just(Op::Count),
         4 => Just(Op::Open),
+        1 => Just(Op::Lose),
         1 => index().prop_map(Op::Lapse),
         4 => (0..4000_u64).prop_map(Op::Pass),
         1 => any::<u64>().prop_map(Op::Crash),

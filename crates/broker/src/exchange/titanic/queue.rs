@@ -104,14 +104,17 @@ impl Queue {
         }
     }
 
-    /// Delivers the first record that is not leased. Says whether there was one.
+    /// Delivers one of the records that are not leased. Says whether there was one.
     pub(super) fn deliver(
         &mut self,
         now_ms: u64,
+        nth: usize,
         exchange: &mut dyn Exchange,
         peers: &mut dyn Peers,
     ) -> bool {
-        let next = self.records.iter().find(|(sequence, _)| !self.leases.contains_key(sequence));
+        let mut ready = self.records.iter().filter(|(sequence, _)| !self.leases.contains_key(sequence));
+        let first = ready.next();
+        let next = if nth == 0 { first } else { ready.nth(nth - 1).or(first) };
         let Some((sequence, (stored_ms, message))) = next else { return false };
         self.tokens += 1;
         self.leases.insert(*sequence, self.tokens);
@@ -144,7 +147,7 @@ impl Queue {
     /// Opens the queue, delivers all of it and says that it is all.
     pub(super) fn read(&mut self, now_ms: u64, exchange: &mut dyn Exchange, peers: &mut dyn Peers) {
         self.open(now_ms, exchange, peers);
-        while self.deliver(now_ms, exchange, peers) {}
+        while self.deliver(now_ms, 0, exchange, peers) {}
         self.count(now_ms, exchange, peers);
         assert!(exchange.has_read_storage());
     }
@@ -155,7 +158,7 @@ impl Queue {
             self.poll(exchange);
             if !self.asked.is_empty() {
                 self.answer(now_ms, 0, Fate::Done, exchange, peers);
-            } else if !self.deliver(now_ms, exchange, peers) {
+            } else if !self.deliver(now_ms, 0, exchange, peers) {
                 return;
             }
         }

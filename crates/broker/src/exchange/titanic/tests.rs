@@ -2,6 +2,7 @@ use bytes::Bytes;
 use swarmmq_protocol::Message;
 
 use super::queue::{Fate, Queue};
+use super::record::{Kind, Record};
 use super::*;
 use crate::exchange::pool::model::{Model, frames, info};
 use crate::exchange::{Drop, Exchange, Frames, PeerId, PeerInfo, PoolLimits, Side, StorageEvent, Verb};
@@ -412,7 +413,7 @@ fn a_close_is_answered_when_nothing_is_left() {
         assert!(world.peers.read(client).0.is_empty(), "{} are left", world.queue.len());
         world.queue.answer(0, 0, Fate::Done, &mut world.titanic, &mut world.peers);
         world.titanic.check(0);
-        world.queue.deliver(0, &mut world.titanic, &mut world.peers);
+        world.queue.deliver(0, 0, &mut world.titanic, &mut world.peers);
         world.queue.poll(&mut world.titanic);
     }
     assert_eq!(world.answer(client, "titanic.close"), ["200"]);
@@ -621,6 +622,48 @@ fn what_is_no_record_stays_where_it_is() {
     assert_eq!((world.queue.len(), world.titanic.stored()), (1, 0));
     let client = world.connect("ada");
     world.store(client, b"1");
+}
+
+#[test]
+fn a_close_in_doubt_is_500_and_ends_when_the_queue_is_read() {
+    let fates = [(Fate::DoneUnknown, false), (Fate::RefusedUnknown, false), (Fate::RefusedUnknown, true)];
+    for (fate, is_purged) in fates {
+        let mut world = World::new();
+        let (client, worker) = (world.connect("ada"), world.worker());
+        let id = world.store(client, b"1");
+        let request = world.request(worker).unwrap();
+        world.reply(worker, &request, &[b"one"]);
+        world.queue.poll(&mut world.titanic);
+        world.begin(client, "titanic.close", &[&id]);
+        world.queue.answer(0, 0, fate, &mut world.titanic, &mut world.peers);
+        assert_eq!(world.answer(client, "titanic.close"), ["500"]);
+        if is_purged {
+            world.queue.purge();
+        }
+        world.queue.read(0, &mut world.titanic, &mut world.peers);
+        assert_eq!(world.close(client, &id), ["200"]);
+        assert_eq!((world.queue.len(), world.titanic.stored()), (0, 0));
+    }
+}
+
+#[test]
+fn a_record_that_fits_nothing_is_settled_and_never_worked_on() {
+    let mut world = World::new();
+    let worker = world.worker();
+    let stray = Record {
+        id: 7,
+        kind: Kind::Request,
+        service: Bytes::from_static(b"echo"),
+        user: "ada".into(),
+    };
+    world.queue.smuggle(stray.write(&frames(&[b"stray"])).unwrap());
+    world.queue.deliver(0, 0, &mut world.titanic, &mut world.peers);
+    world.queue.poll(&mut world.titanic);
+    world.queue.answer(0, 0, Fate::RefusedUnknown, &mut world.titanic, &mut world.peers);
+    world.queue.read(0, &mut world.titanic, &mut world.peers);
+    world.run();
+    assert!(world.request(worker).is_none());
+    assert_eq!((world.queue.len(), world.titanic.stored()), (0, 0));
 }
 
 #[test]
