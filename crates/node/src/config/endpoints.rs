@@ -79,7 +79,8 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
             endpoint.pool.validate(path, findings);
         }
         (_, Some(key)) => {
-            findings.conflict(at(key), "only an endpoint of the kind service, titanic or workers has this key");
+            findings
+                .conflict(at(key), "only an endpoint of the kind service, titanic or workers has this key");
         }
         _ => {}
     }
@@ -153,7 +154,9 @@ fn private_queues(config: &Config, findings: &mut Findings) {
             *index != owner && shares(one) && (*index > owner || one.kind != Some(EndpointKind::Titanic))
         });
         for (index, _) in others {
-            let text = format!("zeromq.endpoints[{owner}] keeps its requests in {queue}, and nobody else may use it");
+            let text = format!(
+                "zeromq.endpoints[{owner}] keeps its requests in {queue}, and nobody else may use it"
+            );
             findings.conflict(format!("zeromq.endpoints[{index}].queue"), text);
         }
     }

@@ -130,7 +130,11 @@ impl TitanicConfig {
             );
         }
         if endpoint.name.is_some() && queue_of(endpoint).is_none() {
-            findings.missing(path, "queue", "the endpoint's name makes no name of a queue to keep requests in");
+            findings.missing(
+                path,
+                "queue",
+                "the endpoint's name makes no name of a queue to keep requests in",
+            );
         }
     }
 }
@@ -149,7 +153,9 @@ mod tests {
     use crate::config::parse;
 
     fn endpoint(keys: &str) -> String {
-        format!("zeromq: {{ endpoints: [{{ name: jobs, kind: titanic, bind: 'tcp://127.0.0.1:5560', {keys} }}] }}")
+        format!(
+            "zeromq: {{ endpoints: [{{ name: jobs, kind: titanic, bind: 'tcp://127.0.0.1:5560', {keys} }}] }}"
+        )
     }
 
     #[test]

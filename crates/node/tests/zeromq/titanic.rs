@@ -195,7 +195,11 @@ async fn what_was_stored_is_there_when_the_node_starts_again() {
             5..15 => vec!["400".to_owned()],
             _ => {
                 let asked = request(&mut worker).await;
-                assert_eq!(asked[5], number.to_string().as_bytes(), "the oldest first, and none that is closed");
+                assert_eq!(
+                    asked[5],
+                    number.to_string().as_bytes(),
+                    "the oldest first, and none that is closed"
+                );
                 answer(&mut worker, &asked, b"late").await;
                 vec!["200".to_owned(), "late".to_owned()]
             }

@@ -26,11 +26,7 @@ impl Majordomo {
     }
 
     /// A broker as part of something that answers these services itself.
-    pub(in crate::exchange) fn with_own(
-        limits: PoolLimits,
-        life: u64,
-        own: &'static [&'static str],
-    ) -> Self {
+    pub(in crate::exchange) fn with_own(limits: PoolLimits, life: u64, own: &'static [&'static str]) -> Self {
         Self { pool: Pool::new(limits, life), own }
     }
 

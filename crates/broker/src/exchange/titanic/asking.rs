@@ -117,13 +117,7 @@ impl Titanic {
     }
 
     /// Forgets a request: for those who ask, or because its time is over. They are answered when it is durable.
-    pub(super) fn begin_closing(
-        &mut self,
-        now_ms: u64,
-        id: u128,
-        asks: Vec<Ask>,
-        peers: &mut dyn Peers,
-    ) {
+    pub(super) fn begin_closing(&mut self, now_ms: u64, id: u128, asks: Vec<Ask>, peers: &mut dyn Peers) {
         self.cancel_job_of(now_ms, id, peers);
         let places = self.ledger.change(id, |entry| {
             entry.state = State::Closing { asks };
@@ -162,7 +156,9 @@ impl Titanic {
             let State::Storing { request, .. } = &entry.state else { return None };
             let waiting = State::Waiting { request: request.clone(), from_ms: None };
             entry.expires_ms = Some(expires_ms);
-            let State::Storing { ask, .. } = std::mem::replace(&mut entry.state, waiting) else { return None };
+            let State::Storing { ask, .. } = std::mem::replace(&mut entry.state, waiting) else {
+                return None;
+            };
             Some((ask, entry.service.clone()))
         });
         if let Some((ask, service)) = asked.flatten() {

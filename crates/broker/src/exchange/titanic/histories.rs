@@ -101,7 +101,8 @@ fn pick<V>(map: &BTreeMap<PeerId, V>, index: &Index) -> Option<PeerId> {
 
 fn titanic(ids: &Arc<AtomicU64>) -> Titanic {
     let pool = PoolLimits { heartbeat_ms: 1000, wait_ms: 2000, ..PoolLimits::default() };
-    let limits = TitanicLimits { requests_max: 20, working_max: 2, work_ms: 20_000, ..TitanicLimits::default() };
+    let limits =
+        TitanicLimits { requests_max: 20, working_max: 2, work_ms: 20_000, ..TitanicLimits::default() };
     let ids = ids.clone();
     let next = move || Some(u128::from(ids.fetch_add(1, Ordering::Relaxed)) << 77 | 7);
     Titanic::new(pool, limits, 1, Box::new(next))
@@ -219,7 +220,11 @@ impl World {
             }
             (Question::Retrieve(id), "300") => {
                 let truth = &self.truths[&id];
-                assert_eq!((truth.user, truth.closed, truth.reply.as_ref()), (user, false, None), "pending {id:?}");
+                assert_eq!(
+                    (truth.user, truth.closed, truth.reply.as_ref()),
+                    (user, false, None),
+                    "pending {id:?}"
+                );
             }
             (Question::Retrieve(id), "400") => {
                 let truth = &self.truths[&id];
@@ -385,7 +390,11 @@ impl World {
 
     fn finish(&mut self) {
         self.heal();
-        assert_eq!(self.queue.len(), self.titanic.stored(), "the queue holds a reply for each request that is open");
+        assert_eq!(
+            self.queue.len(),
+            self.titanic.stored(),
+            "the queue holds a reply for each request that is open"
+        );
         let clients = [self.client(0), self.client(1)];
         for id in self.truths.keys().cloned().collect::<Vec<_>>() {
             let user = self.truths[&id].user;

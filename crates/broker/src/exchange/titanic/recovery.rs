@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use swarmmq_protocol::{EncodedMessage, Receipt};
 use swarmmq_protocol::zeromq::tsp::{CloseReply, Status, StoreReply};
+use swarmmq_protocol::{EncodedMessage, Receipt};
 
 use super::ledger::{Entry, Place, State};
 use super::record::{Kind, Record, detached};

@@ -650,12 +650,8 @@ fn a_close_in_doubt_is_500_and_ends_when_the_queue_is_read() {
 fn a_record_that_fits_nothing_is_settled_and_never_worked_on() {
     let mut world = World::new();
     let worker = world.worker();
-    let stray = Record {
-        id: 7,
-        kind: Kind::Request,
-        service: Bytes::from_static(b"echo"),
-        user: "ada".into(),
-    };
+    let stray =
+        Record { id: 7, kind: Kind::Request, service: Bytes::from_static(b"echo"), user: "ada".into() };
     world.queue.smuggle(stray.write(&frames(&[b"stray"])).unwrap());
     world.queue.deliver(0, 0, &mut world.titanic, &mut world.peers);
     world.queue.poll(&mut world.titanic);

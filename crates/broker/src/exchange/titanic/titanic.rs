@@ -16,9 +16,7 @@ use super::receipts::Receipts;
 use super::record::Kind;
 use super::recovery::Recovery;
 use crate::exchange::service::Majordomo;
-use crate::exchange::{
-    Exchange, Frames, PeerId, PeerInfo, Peers, PoolLimits, StorageEvent, StorageRequest,
-};
+use crate::exchange::{Exchange, Frames, PeerId, PeerInfo, Peers, PoolLimits, StorageEvent, StorageRequest};
 
 /// What the queue could not do is asked of it again after this long.
 pub(super) const RETRY_MS: u64 = 1000;
@@ -166,7 +164,8 @@ impl Exchange for Titanic {
     }
 
     fn next_due(&self) -> Option<u64> {
-        let own = [self.majordomo.next_due(), self.ledger.next_alarm(), self.settle_again_ms, self.patience_ms];
+        let own =
+            [self.majordomo.next_due(), self.ledger.next_alarm(), self.settle_again_ms, self.patience_ms];
         own.into_iter().flatten().min()
     }
 

@@ -73,7 +73,12 @@ impl Hub {
             crowded: false,
         };
         let state = State { exchange, peers, held: VecDeque::new(), next_peer: 1, due: None };
-        Self { state: Mutex::new(state), began: Instant::now(), changed: Notify::new(), wants_storage: Wakeup::default() }
+        Self {
+            state: Mutex::new(state),
+            began: Instant::now(),
+            changed: Notify::new(),
+            wants_storage: Wakeup::default(),
+        }
     }
 
     fn now_ms(&self) -> u64 {

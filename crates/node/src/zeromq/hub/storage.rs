@@ -53,13 +53,17 @@ pub(in crate::zeromq) struct Storage {
 /// How far the queue is opened. Where a number stands, it is the request under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Down { again_at: Option<Instant> },
+    Down {
+        again_at: Option<Instant>,
+    },
     Creating(u64),
     Checking(u64),
     Grouping(u64),
     Counting(u64),
     /// Not everything had been delivered.
-    Recounting { again_at: Instant },
+    Recounting {
+        again_at: Instant,
+    },
     Serving,
 }
 
@@ -218,7 +222,9 @@ impl Storage {
         match (self.stage, response) {
             (Stage::Creating(of), response) if of == id => match response {
                 // With other settings it is fit too, if they keep everything.
-                Response::Error(error) if error.code != ErrorCode::AlreadyExists => self.begin_anew(&error, now),
+                Response::Error(error) if error.code != ErrorCode::AlreadyExists => {
+                    self.begin_anew(&error, now)
+                }
                 _ => {
                     let destination = self.queue.clone();
                     self.stage = Stage::Checking(self.submit(Request::DescribeDestination { destination }));
@@ -348,7 +354,11 @@ mod tests {
         for code in ErrorCode::ALL {
             match refusal(*code) {
                 Refusal::Unknown => assert!(!matches!(code, ErrorCode::DiskFull | ErrorCode::Overloaded)),
-                Refusal::Later => assert!(code.is_retryable() || *code == ErrorCode::UnknownDestination || *code == ErrorCode::LimitReached),
+                Refusal::Later => assert!(
+                    code.is_retryable()
+                        || *code == ErrorCode::UnknownDestination
+                        || *code == ErrorCode::LimitReached
+                ),
                 Refusal::Never => assert!(!code.is_retryable()),
             }
         }
