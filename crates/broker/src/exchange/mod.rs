@@ -6,7 +6,8 @@
 //!                                                └──────────┘
 //! ```
 //!
-//! Nothing here is replicated or stored, but the rules are those of the rest of the crate: no clock, no chance, no
+//! Nothing here is replicated, and nothing stored but by [`Titanic`], which asks its node for it in values
+//! ([`StorageRequest`], [`StorageEvent`]). The rules are those of the rest of the crate: no clock, no chance, no
 //! I/O. An exchange is one endpoint's state. The node calls it from the sessions of the peers, one call at a time, and
 //! gives it the time, so that tests play any history against it with a model in place of the peers.
 
@@ -112,7 +113,8 @@ pub enum Drop {
     Forbidden,
     /// A reply that nobody waits for: its request was answered, given up or never made.
     Unexpected,
-    /// There are as many topics, services or subscriptions as there may be.
+    /// There are as many topics, services, subscriptions or stored requests as there may be, or a reply is too large to
+    /// be stored.
     LimitReached,
     /// Its worker died, and it is not given to another.
     WorkerLost,

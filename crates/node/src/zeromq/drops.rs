@@ -88,7 +88,8 @@ reasons! {
     Unwanted = "unwanted";
     /// Message: a reply that nobody waits for.
     Unexpected = "unexpected";
-    /// Message: there are as many topics, services or subscriptions as there may be.
+    /// Message: there are as many topics, services, subscriptions or stored requests as there may be, or a stored reply
+    /// is too large.
     LimitReached = "limit-reached";
     /// Message: its worker died.
     WorkerLost = "worker-lost";

@@ -169,6 +169,9 @@ impl Storage {
             },
             Event::Deliver(id, deliveries) if self.subscription == Some(id) => {
                 self.handle_deliveries(id, deliveries);
+                if matches!(self.stage, Stage::Recounting { .. }) {
+                    self.count();
+                }
             }
             Event::Deliver(..) => {}
             Event::Ended(id, error) if self.subscription == Some(id) => self.begin_anew(&error, now),
