@@ -6,7 +6,8 @@
 //!                                                └──────────┘
 //! ```
 //!
-//! Nothing here is replicated or stored, but the rules are those of the rest of the crate: no clock, no chance, no
+//! Nothing here is replicated, and nothing stored but by [`Titanic`], which asks its node for it in values
+//! ([`StorageRequest`], [`StorageEvent`]). The rules are those of the rest of the crate: no clock, no chance, no
 //! I/O. An exchange is one endpoint's state. The node calls it from the sessions of the peers, one call at a time, and
 //! gives it the time, so that tests play any history against it with a model in place of the peers.
 
@@ -14,6 +15,8 @@ mod pool;
 pub mod pub_sub;
 mod request_reply;
 mod service;
+mod storage;
+mod titanic;
 mod workers;
 
 use std::fmt;
@@ -25,14 +28,31 @@ pub use pool::PoolLimits;
 pub use pub_sub::{PubSub, PubSubLimits};
 pub use request_reply::RequestReply;
 pub use service::Majordomo;
+pub use storage::{Refusal, StorageEvent, StorageRequest};
+pub use titanic::{Ids, Titanic, TitanicLimits};
 pub use workers::ParanoidPirate;
 
 /// The frames of one ZeroMQ message.
 pub type Frames = Vec<Bytes>;
 
-/// A connection of an endpoint. Ids count up and are never used again.
+/// A connection of an endpoint. Ids count up and are never used again. Those from 2⁶³ on are no connections: an
+/// exchange that is a client of its own services gives them to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
+
+impl PeerId {
+    const INSIDE: u64 = 1 << 63;
+
+    /// A client inside the exchange.
+    fn inside(number: u64) -> Self {
+        Self(Self::INSIDE | number)
+    }
+
+    /// Whether it is a client inside the exchange. That one always reads.
+    fn is_inside(self) -> bool {
+        self.0 & Self::INSIDE != 0
+    }
+}
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,10 +113,13 @@ pub enum Drop {
     Forbidden,
     /// A reply that nobody waits for: its request was answered, given up or never made.
     Unexpected,
-    /// There are as many topics, services or subscriptions as there may be.
+    /// There are as many topics, services, subscriptions or stored requests as there may be, or a reply is too large to
+    /// be stored.
     LimitReached,
     /// Its worker died, and it is not given to another.
     WorkerLost,
+    /// It cannot be stored now.
+    Unavailable,
 }
 
 /// What an exchange can say of itself.
@@ -115,6 +138,8 @@ pub enum Figure {
     Subscribers,
     /// Topics whose last value is kept.
     LastValues,
+    /// Requests that are kept until they are closed.
+    Stored,
 }
 
 impl Figure {
@@ -128,6 +153,7 @@ impl Figure {
             Self::Services => "services",
             Self::Subscribers => "subscribers",
             Self::LastValues => "last-values",
+            Self::Stored => "stored",
         }
     }
 }
@@ -216,5 +242,23 @@ pub trait Exchange: Send {
     /// How much it has of what, now, for those who operate it.
     fn figures(&self) -> Vec<(Figure, u64)> {
         Vec::new()
+    }
+
+    /// What it wants of its queue next, if it keeps things in one. Asked again until there is nothing, after each call.
+    fn poll_storage(&mut self) -> Option<StorageRequest> {
+        None
+    }
+
+    /// Whether [`poll_storage`](Self::poll_storage) gives something.
+    fn wants_storage(&self) -> bool {
+        false
+    }
+
+    /// Its queue has something to say.
+    fn handle_storage(&mut self, _now_ms: u64, _event: StorageEvent, _peers: &mut dyn Peers) {}
+
+    /// Whether it has read all that its queue holds, so that it need not be told how much that is.
+    fn has_read_storage(&self) -> bool {
+        true
     }
 }

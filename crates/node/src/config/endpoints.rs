@@ -6,6 +6,7 @@ use swarmmq_protocol::limits::MESSAGE_BYTES_MAX;
 
 use super::quantity::Size;
 use super::root::Config;
+use super::titanic::queue_of;
 use super::validation::{Findings, HOUR};
 use super::zeromq::{EndpointConfig, EndpointKind, Mechanism};
 
@@ -62,6 +63,7 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
             "a tap publishes at `bind` or stores into `queue`: for both, have two taps",
         ),
         (EndpointKind::Ingest | EndpointKind::Egress | EndpointKind::Tap, Some(_)) => {}
+        (EndpointKind::Titanic, _) => {}
         (_, Some(_)) => findings.conflict(
             at("queue"),
             "an endpoint of this kind stores nothing (remove it, or use `kind: ingest` or `kind: egress`)",
@@ -79,10 +81,18 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
         _ => {}
     }
     match (kind, endpoint.pool.changed()) {
-        (EndpointKind::Service | EndpointKind::Workers, _) => endpoint.pool.validate(path, findings),
-        (_, Some(key)) => {
-            findings.conflict(at(key), "only an endpoint of the kind service or workers has this key");
+        (EndpointKind::Service | EndpointKind::Titanic | EndpointKind::Workers, _) => {
+            endpoint.pool.validate(path, findings);
         }
+        (_, Some(key)) => {
+            findings
+                .conflict(at(key), "only an endpoint of the kind service, titanic or workers has this key");
+        }
+        _ => {}
+    }
+    match (kind, endpoint.titanic.changed()) {
+        (EndpointKind::Titanic, _) => endpoint.titanic.validate(endpoint, path, findings),
+        (_, Some(key)) => findings.conflict(at(key), "only an endpoint of the kind titanic has this key"),
         _ => {}
     }
     match (kind, endpoint.tap.changed()) {
@@ -139,6 +149,7 @@ pub(super) fn endpoints(config: &Config, findings: &mut Findings) {
             Some(_) => {}
         }
     }
+    private_queues(config, findings);
     let native = ("listen.native".to_owned(), config.native_address());
     let http = ("listen.http".to_owned(), config.http_address());
     let binds = endpoints().flat_map(|(index, one)| {
@@ -150,4 +161,26 @@ pub(super) fn endpoints(config: &Config, findings: &mut Findings) {
         (path, address.filter(|address| address.port() != 0))
     };
     findings.differ([native, http].into_iter().chain(binds).map(fixed));
+}
+
+/// What a `titanic` endpoint keeps requests in is its own.
+fn private_queues(config: &Config, findings: &mut Findings) {
+    let endpoints = || config.zeromq.endpoints.iter().enumerate();
+    let owners = endpoints().filter(|(_, one)| one.kind == Some(EndpointKind::Titanic));
+    for (owner, queue) in owners.filter_map(|(index, one)| Some((index, queue_of(one)?))) {
+        let shares = |one: &EndpointConfig| match one.kind {
+            Some(EndpointKind::Titanic) => queue_of(one).as_ref() == Some(&queue),
+            _ => one.queue.as_ref() == Some(&queue),
+        };
+        // Of two that are alike the second is named.
+        let others = endpoints().filter(|(index, one)| {
+            *index != owner && shares(one) && (*index > owner || one.kind != Some(EndpointKind::Titanic))
+        });
+        for (index, _) in others {
+            let text = format!(
+                "zeromq.endpoints[{owner}] keeps its requests in {queue}, and nobody else may use it"
+            );
+            findings.conflict(format!("zeromq.endpoints[{index}].queue"), text);
+        }
+    }
 }

@@ -36,6 +36,7 @@ mod scalar;
 mod security;
 mod tap;
 mod telemetry;
+mod titanic;
 mod tree;
 mod validation;
 mod zeromq;
@@ -62,6 +63,7 @@ pub use security::{
 };
 pub use tap::TapConfig;
 pub use telemetry::{LogFormat, TelemetryConfig};
+pub use titanic::{TitanicConfig, queue_of};
 pub use zeromq::{EndpointConfig, EndpointKind, Mechanism, ZeromqConfig};
 
 #[cfg(test)]

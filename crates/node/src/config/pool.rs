@@ -1,4 +1,4 @@
-//! The keys of `service` and `workers` endpoints.
+//! The keys of `service`, `titanic` and `workers` endpoints.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use super::fields::{Fields, Section};
 use super::quantity::Size;
 use super::validation::{Findings, HOUR};
 
-/// What only `service` and `workers` endpoints have, among the keys of an endpoint.
+/// What only `service`, `titanic` and `workers` endpoints have, among the keys of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolConfig {
     /// How often the endpoint tells each worker that it lives, and is to hear from it. Workers must be set to about the
-    /// same. Default none: 2.5 s for `service`, 1 s for `workers`, as the Guide's workers have it.
+    /// same. Default none: 1 s for `workers`, 2.5 s for the others, as the Guide's workers have it.
     pub worker_heartbeat: Option<Duration>,
     /// For how many heartbeats a worker may be silent before it counts as dead. Default 3.
     pub worker_liveness: u32,
-    /// How long a worker may be silent while it has a request, if that is longer. Default 0. Workers that send no
-    /// heartbeat while they work, as the Guide's do, need as long as a request takes.
-    pub worker_busy_silence: Duration,
+    /// How long a worker may be silent while it has a request, if that is longer. Default none: `work_timeout` for
+    /// `titanic`, no longer than others for the rest. Workers that send no heartbeat while they work, as the Guide's do,
+    /// need as long as a request takes.
+    pub worker_busy_silence: Option<Duration>,
     /// How long a request waits for a worker before it is dropped. Default 30 s.
     pub request_timeout: Duration,
     /// Whether a request whose worker dies is dropped. Default no: it is given to another worker, once.
@@ -44,7 +45,7 @@ impl Default for PoolConfig {
         Self {
             worker_heartbeat: None,
             worker_liveness: 3,
-            worker_busy_silence: Duration::ZERO,
+            worker_busy_silence: None,
             request_timeout: Duration::from_secs(30),
             at_most_once: false,
             max_services: 1_024,
@@ -90,14 +91,14 @@ impl Section for PoolConfig {
 }
 
 impl PoolConfig {
-    /// As a `service` or `workers` endpoint takes them, whose own defaults are given.
+    /// As an endpoint takes them, whose own defaults are given.
     #[must_use]
     pub fn limits(&self, default: PoolLimits) -> PoolLimits {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         PoolLimits {
             heartbeat_ms: self.worker_heartbeat.map_or(default.heartbeat_ms, ms),
             liveness: self.worker_liveness,
-            busy_silence_ms: ms(self.worker_busy_silence),
+            busy_silence_ms: self.worker_busy_silence.map_or(default.busy_silence_ms, ms),
             wait_ms: ms(self.request_timeout),
             at_most_once: self.at_most_once,
             services_max: self.max_services as usize,
@@ -136,7 +137,9 @@ impl PoolConfig {
             findings.time(&at("worker_heartbeat"), heartbeat, Duration::from_millis(10), HOUR);
         }
         findings.range(&at("worker_liveness"), self.worker_liveness, 1, 100);
-        findings.time(&at("worker_busy_silence"), self.worker_busy_silence, Duration::ZERO, 24 * HOUR);
+        if let Some(silence) = self.worker_busy_silence {
+            findings.time(&at("worker_busy_silence"), silence, Duration::ZERO, 24 * HOUR);
+        }
         findings.time(&at("request_timeout"), self.request_timeout, Duration::from_millis(1), 24 * HOUR);
         findings.range(&at("max_services"), self.max_services, 1, 1_000_000);
         findings.range(&at("max_workers"), self.max_workers, 1, 1_000_000);

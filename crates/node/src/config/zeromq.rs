@@ -16,6 +16,7 @@ use super::pub_sub::PubSubConfig;
 use super::quantity::Size;
 use super::scalar::{Label, words};
 use super::tap::TapConfig;
+use super::titanic::TitanicConfig;
 use super::tree::{Node, Yaml};
 
 /// `zeromq`: the list of endpoints. A file that has `zeromq.endpoints` replaces the default ones.
@@ -67,16 +68,19 @@ pub struct EndpointConfig {
     /// clients and publishers connect to `bind`. Required there, not allowed elsewhere.
     pub backend: Option<Bind>,
     /// The destination that an `ingest` endpoint stores into, or an `egress` endpoint delivers: required there. A `tap`
-    /// may store into one instead of publishing. Not allowed elsewhere.
+    /// may store into one instead of publishing. The queue that a `titanic` endpoint keeps requests in: default `titanic.`
+    /// and the endpoint's name. Not allowed elsewhere.
     pub queue: Option<DestinationName>,
     /// What only `egress` endpoints have. Its keys stand among the others.
     pub egress: EgressConfig,
     /// What only `pub-sub` endpoints have. Its keys stand among the others.
     pub pub_sub: PubSubConfig,
-    /// What only `service` and `workers` endpoints have. Its keys stand among the others.
+    /// What only `service`, `titanic` and `workers` endpoints have. Its keys stand among the others.
     pub pool: PoolConfig,
     /// What only `tap` endpoints have. Its keys stand among the others.
     pub tap: TapConfig,
+    /// What only `titanic` endpoints have. Its keys stand among the others.
+    pub titanic: TitanicConfig,
     /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
     /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
     pub mechanisms: Vec<Mechanism>,
@@ -122,6 +126,7 @@ impl Default for EndpointConfig {
             pub_sub: PubSubConfig::default(),
             pool: PoolConfig::default(),
             tap: TapConfig::default(),
+            titanic: TitanicConfig::default(),
             mechanisms: vec![Mechanism::Null],
             curve_secret_key_file: None,
             max_connections: 10_000,
@@ -159,6 +164,7 @@ impl Section for EndpointConfig {
             pub_sub,
             pool,
             tap,
+            titanic,
             mechanisms,
             curve_secret_key_file,
             max_connections,
@@ -182,6 +188,7 @@ impl Section for EndpointConfig {
         pub_sub.fields(fields);
         pool.fields(fields);
         tap.fields(fields);
+        titanic.fields(fields);
         fields.value("mechanisms", mechanisms);
         fields.value("curve_secret_key_file", curve_secret_key_file);
         fields.value("max_connections", max_connections);
@@ -213,6 +220,8 @@ pub enum EndpointKind {
     PubSub,
     /// A Majordomo broker, RFC 7/MDP and RFC 18/MDP: services with workers, clients and workers on one address.
     Service,
+    /// As `service`, and it keeps requests until workers have answered them: Titanic, RFC 9/TSP.
+    Titanic,
     /// A Paranoid Pirate queue, RFC 6/PPP, between clients and equal workers.
     Workers,
     /// The messages of another endpoint, for SUB and XSUB or into a destination.
@@ -224,7 +233,7 @@ impl EndpointKind {
     #[must_use]
     pub fn has_backend(self) -> bool {
         match self {
-            Self::Durable | Self::Ingest | Self::Egress | Self::Service | Self::Tap => false,
+            Self::Durable | Self::Ingest | Self::Egress | Self::Service | Self::Titanic | Self::Tap => false,
             Self::RequestReply | Self::PubSub | Self::Workers => true,
         }
     }
@@ -232,13 +241,14 @@ impl EndpointKind {
 
 words!(
     EndpointKind,
-    "a kind of endpoint: durable, ingest, egress, request-reply, pub-sub, service, workers or tap",
+    "a kind of endpoint: durable, ingest, egress, request-reply, pub-sub, service, titanic, workers or tap",
     EndpointKind::Durable = "durable",
     EndpointKind::Ingest = "ingest",
     EndpointKind::Egress = "egress",
     EndpointKind::RequestReply = "request-reply",
     EndpointKind::PubSub = "pub-sub",
     EndpointKind::Service = "service",
+    EndpointKind::Titanic = "titanic",
     EndpointKind::Workers = "workers",
     EndpointKind::Tap = "tap",
 );

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use swarmmq_broker::exchange::PoolLimits;
 
-use crate::config::{Acknowledge, Action, Config, EndpointConfig, EndpointKind, Mechanism};
+use crate::config::{Acknowledge, Action, Config, EndpointConfig, EndpointKind, Mechanism, queue_of};
 use crate::node::error::StartError;
 use crate::security::{Gate, read_curve_secret};
 use crate::zeromq::{self, EndpointOptions, Limits, Multipart, Security};
@@ -63,6 +63,11 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         (EndpointKind::PubSub, _) => zeromq::EndpointKind::PubSub { limits: endpoint.pub_sub.limits() },
         (EndpointKind::Service, _) => {
             zeromq::EndpointKind::Service { limits: endpoint.pool.limits(PoolLimits::default()) }
+        }
+        (EndpointKind::Titanic, _) => {
+            let Some(queue) = queue_of(endpoint) else { return Ok(None) };
+            let (pool, limits) = (endpoint.titanic.pool(&endpoint.pool), endpoint.titanic.limits());
+            zeromq::EndpointKind::Titanic { pool, limits, queue }
         }
         (EndpointKind::Workers, _) => {
             zeromq::EndpointKind::Workers { limits: endpoint.pool.limits(PoolLimits::paranoid_pirate()) }

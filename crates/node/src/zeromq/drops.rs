@@ -88,10 +88,13 @@ reasons! {
     Unwanted = "unwanted";
     /// Message: a reply that nobody waits for.
     Unexpected = "unexpected";
-    /// Message: there are as many topics, services or subscriptions as there may be.
+    /// Message: there are as many topics, services, subscriptions or stored requests as there may be, or a stored reply
+    /// is too large.
     LimitReached = "limit-reached";
     /// Message: its worker died.
     WorkerLost = "worker-lost";
+    /// Message: it cannot be stored now; the peer was told.
+    Unavailable = "unavailable";
     /// Connection: it broke the rules of the endpoint's protocol.
     Disconnected = "disconnected";
     /// Mirrored message: the tap has not passed on those before it. The message itself went its way.

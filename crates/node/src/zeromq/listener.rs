@@ -270,6 +270,10 @@ fn run(
         let limits = endpoint.limits.clone();
         sessions.spawn(tap::run(mirrored, tapped, sink, limits, drops.clone(), stop.clone()));
     }
+    if let (Some(hub), Some(queue)) = (&hub, endpoint.kind.keeps_in()) {
+        let storage = hub::Storage::new(hub.clone(), shards.as_ref(), queue.clone(), drops.clone());
+        tokio::spawn(keep_storage(storage, sessions.clone()));
+    }
     if let Some(hub) = hub.clone() {
         // Its sessions may need the time while they end, so it ends with the node and not with the endpoint.
         tokio::spawn(keep_time(hub, sessions.clone()));
@@ -355,6 +359,14 @@ impl Drop for SocketFile {
 async fn keep_time(hub: Arc<Hub>, sessions: TaskTracker) {
     tokio::select! {
         () = hub.keep_time() => {}
+        () = sessions.wait() => {}
+    }
+}
+
+/// Talks to the queue of a hub until its last session has ended.
+async fn keep_storage(storage: hub::Storage, sessions: TaskTracker) {
+    tokio::select! {
+        () = storage.run() => {}
         () = sessions.wait() => {}
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmmq_broker::exchange::{PoolLimits, PubSubLimits, Side};
+use swarmmq_broker::exchange::{PoolLimits, PubSubLimits, Side, TitanicLimits};
 use swarmmq_protocol::DestinationName;
 use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use swarmmq_protocol::zeromq::{durable, ingest};
@@ -104,6 +104,15 @@ pub enum EndpointKind {
         /// What bounds it, and its times.
         limits: PoolLimits,
     },
+    /// A Majordomo broker that also keeps requests in a queue until workers have answered them: Titanic.
+    Titanic {
+        /// What bounds the broker, and its times.
+        pool: PoolLimits,
+        /// What bounds the stored requests.
+        limits: TitanicLimits,
+        /// Where they are kept. It is made if it is not there, and nobody else may use it.
+        queue: DestinationName,
+    },
     /// A Paranoid Pirate queue: requests of REQ and DEALER peers to DEALER peers that say that they are ready.
     Workers {
         /// What bounds it, and its times.
@@ -131,6 +140,7 @@ impl EndpointKind {
             Self::RequestReply => "request-reply",
             Self::PubSub { .. } => "pub-sub",
             Self::Service { .. } => "service",
+            Self::Titanic { .. } => "titanic",
             Self::Workers { .. } => "workers",
             Self::Tap { .. } => "tap",
         }
@@ -160,9 +170,14 @@ impl EndpointKind {
             (Self::RequestReply, Side::Back) => SocketKind::Dealer,
             (Self::PubSub { .. }, Side::Front) => SocketKind::XSub,
             (Self::PubSub { .. }, Side::Back) | (Self::Tap { .. }, _) => SocketKind::XPub,
-            (Self::Durable | Self::RequestReply | Self::Service { .. } | Self::Workers { .. }, _) => {
-                SocketKind::Router
-            }
+            (
+                Self::Durable
+                | Self::RequestReply
+                | Self::Service { .. }
+                | Self::Titanic { .. }
+                | Self::Workers { .. },
+                _,
+            ) => SocketKind::Router,
         }
     }
 
@@ -170,9 +185,8 @@ impl EndpointKind {
     #[must_use]
     pub fn peers(&self, side: Side) -> &'static [&'static str] {
         match (self, side) {
-            (Self::Durable | Self::Service { .. }, _) | (Self::Workers { .. }, Side::Front) => {
-                &["REQ", "DEALER"]
-            }
+            (Self::Durable | Self::Service { .. } | Self::Titanic { .. }, _)
+            | (Self::Workers { .. }, Side::Front) => &["REQ", "DEALER"],
             (Self::Workers { .. }, Side::Back) => &["DEALER"],
             (Self::Ingest { .. }, _) => &["PUSH"],
             (Self::Egress { .. }, _) => &["PULL"],
@@ -189,6 +203,15 @@ impl EndpointKind {
         match self {
             Self::Ingest { queue, .. } => Some((Action::Produce, queue)),
             Self::Egress { queue, .. } => Some((Action::Consume, queue)),
+            _ => None,
+        }
+    }
+
+    /// The queue in which the endpoint keeps things for itself, if it does.
+    #[must_use]
+    pub fn keeps_in(&self) -> Option<&DestinationName> {
+        match self {
+            Self::Titanic { queue, .. } => Some(queue),
             _ => None,
         }
     }

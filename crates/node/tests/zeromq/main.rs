@@ -17,3 +17,4 @@ mod request_reply;
 mod rights;
 mod service;
 mod tap;
+mod titanic;

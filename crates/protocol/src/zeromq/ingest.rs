@@ -22,6 +22,14 @@ pub const FRAMES_MAX: usize = 1024;
 /// # Errors
 /// [`MessageError`] where there are too many frames or too many bytes.
 pub fn to_message(frames: &[Bytes]) -> Result<EncodedMessage, MessageError> {
+    from_frames(frames)?.encode()
+}
+
+/// As [`to_message`], before it is encoded: for who adds headers of its own.
+///
+/// # Errors
+/// [`MessageError`] where there are too many frames, or one is too large.
+pub fn from_frames(frames: &[Bytes]) -> Result<Message, MessageError> {
     if frames.len() > FRAMES_MAX {
         return Err(MessageError::TooLarge {
             field: "number of frames",
@@ -30,7 +38,7 @@ pub fn to_message(frames: &[Bytes]) -> Result<EncodedMessage, MessageError> {
         });
     }
     if let [payload] = frames {
-        return Message::new(payload.clone()).encode();
+        return Ok(Message::new(payload.clone()));
     }
     let mut payload = BytesMut::with_capacity(frames.iter().map(|frame| 4 + frame.len()).sum());
     for frame in frames {
@@ -42,7 +50,7 @@ pub fn to_message(frames: &[Bytes]) -> Result<EncodedMessage, MessageError> {
         payload.put_u32(length);
         payload.put_slice(frame);
     }
-    Message::new(payload.freeze()).header(FRAMES_HEADER, frames.len().to_string()).encode()
+    Ok(Message::new(payload.freeze()).header(FRAMES_HEADER, frames.len().to_string()))
 }
 
 /// The frames that a message was made of. They share its memory.

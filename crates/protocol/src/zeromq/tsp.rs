@@ -24,6 +24,8 @@ pub const REQUEST_SERVICE: &str = "titanic.request";
 pub const REPLY_SERVICE: &str = "titanic.reply";
 /// The service that forgets one.
 pub const CLOSE_SERVICE: &str = "titanic.close";
+/// All three.
+pub const SERVICES: [&str; 3] = [REQUEST_SERVICE, REPLY_SERVICE, CLOSE_SERVICE];
 /// Digits of a request's id.
 pub const REQUEST_ID_DIGITS: usize = 32;
 /// Most bytes of a status frame that is read.

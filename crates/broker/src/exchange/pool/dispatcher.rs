@@ -503,7 +503,9 @@ impl<D: Dialect> Pool<D> {
     /// Whether the client of a request would have to read before a reply could be sent to it.
     pub(super) fn is_blocked(&self, id: RequestId, peers: &dyn Peers) -> bool {
         self.requests.get(id).is_some_and(|request| {
-            request.audience == Audience::Waiting && peers.room(request.client).is_full()
+            request.audience == Audience::Waiting
+                && !request.client.is_inside()
+                && peers.room(request.client).is_full()
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The state of a `service` endpoint.
 
 use swarmmq_protocol::zeromq::mdp::{
-    self, BrokerCommand, ClientRequest, Framing, ServiceName, ToBroker, WorkerCommand,
+    self, BrokerCommand, ClientRequest, Framing, MdpError, ServiceName, ToBroker, WorkerCommand,
 };
 
 use super::dialect::{Back, Mdp};
@@ -12,7 +12,9 @@ use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, V
 /// A Majordomo broker.
 #[derive(Debug)]
 pub struct Majordomo {
-    pub(super) pool: Pool<Mdp>,
+    pub(in crate::exchange) pool: Pool<Mdp>,
+    /// Services that no worker may register for, beside those of management: whoever has the broker answers them.
+    own: &'static [&'static str],
 }
 
 impl Majordomo {
@@ -20,7 +22,17 @@ impl Majordomo {
     /// late must not be taken for one of its own. Any number will do that is not used twice, as the time of the start.
     #[must_use]
     pub fn new(limits: PoolLimits, life: u64) -> Self {
-        Self { pool: Pool::new(limits, life) }
+        Self { pool: Pool::new(limits, life), own: &[] }
+    }
+
+    /// A broker as part of something that answers these services itself.
+    pub(in crate::exchange) fn with_own(limits: PoolLimits, life: u64, own: &'static [&'static str]) -> Self {
+        Self { pool: Pool::new(limits, life), own }
+    }
+
+    /// Whether nobody can be a worker of a service, since the broker is.
+    pub(in crate::exchange) fn is_own(&self, service: &ServiceName) -> bool {
+        service.is_management() || self.own.iter().any(|own| own.as_bytes() == service.as_bytes())
     }
 
     /// Requests that are not answered.
@@ -41,11 +53,31 @@ impl Majordomo {
         self.pool.services().count()
     }
 
+    /// A peer has sent this, after [`Pool::heard`] and [`Pool::advance`].
+    pub(in crate::exchange) fn handle_parsed(
+        &mut self,
+        now_ms: u64,
+        peer: PeerId,
+        parsed: Result<ToBroker, MdpError>,
+        peers: &mut dyn Peers,
+    ) {
+        match parsed {
+            Ok(ToBroker::Client(request)) => self.handle_client(now_ms, peer, request, peers),
+            Ok(ToBroker::Worker(framing, command)) => {
+                self.handle_worker(now_ms, peer, framing, command, peers);
+            }
+            Err(_) => {
+                peers.dropped(peer, Drop::Malformed);
+                self.pool.dismiss(now_ms, peer, peers);
+            }
+        }
+    }
+
     fn handle_client(&mut self, now_ms: u64, peer: PeerId, request: ClientRequest, peers: &mut dyn Peers) {
         let ClientRequest { version, address, service, body } = request;
-        let back = Back { version, address };
+        let back = Back::Client { version, address };
         if service.is_management() {
-            return mmi::answer(&self.pool, peer, &back, &service, &body, peers);
+            return mmi::answer(&self.pool, self.own, peer, &back, &service, &body, peers);
         }
         if !peers.may(peer, Verb::Request, service.as_bytes()) {
             return peers.dropped(peer, Drop::Forbidden);
@@ -124,7 +156,7 @@ impl Majordomo {
     ) -> Result<(), Drop> {
         // What it was before does not count when it begins anew; a refusal is answered again.
         self.pool.forget_former(peer);
-        if service.is_management() || !peers.may(peer, Verb::Serve, service.as_bytes()) {
+        if self.is_own(service) || !peers.may(peer, Verb::Serve, service.as_bytes()) {
             return Err(Drop::Forbidden);
         }
         let registered = self.pool.register(now_ms, peer, service.detached().frame(), framing, peers);
@@ -142,16 +174,7 @@ impl Exchange for Majordomo {
         // Whatever a worker says shows that it lives; only then is it asked who does not.
         self.pool.heard(now_ms, peer);
         self.pool.advance(now_ms, peers);
-        match mdp::parse(&frames) {
-            Ok(ToBroker::Client(request)) => self.handle_client(now_ms, peer, request, peers),
-            Ok(ToBroker::Worker(framing, command)) => {
-                self.handle_worker(now_ms, peer, framing, command, peers);
-            }
-            Err(_) => {
-                peers.dropped(peer, Drop::Malformed);
-                self.pool.dismiss(now_ms, peer, peers);
-            }
-        }
+        self.handle_parsed(now_ms, peer, mdp::parse(&frames), peers);
     }
 
     fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {

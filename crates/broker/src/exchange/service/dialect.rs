@@ -8,13 +8,15 @@ use crate::exchange::pool::Dialect;
 
 /// What a reply needs of its request.
 #[derive(Debug, Clone)]
-pub(super) struct Back {
-    pub(super) version: Version,
-    pub(super) address: Vec<Bytes>,
+pub(in crate::exchange) enum Back {
+    /// It goes to a client, as that one asked.
+    Client { version: Version, address: Vec<Bytes> },
+    /// The broker asked itself: the reply is its body, whole.
+    Inside,
 }
 
 #[derive(Debug)]
-pub(super) struct Mdp;
+pub(in crate::exchange) struct Mdp;
 
 impl Dialect for Mdp {
     type Back = Back;
@@ -33,12 +35,13 @@ impl Dialect for Mdp {
     }
 
     fn takes_parts(back: &Back) -> bool {
-        back.version == Version::V02
+        matches!(back, Back::Client { version: Version::V02, .. })
     }
 
     fn reply(back: &Back, service: &Bytes, is_final: bool, body: Frames) -> Option<Frames> {
+        let Back::Client { version, address } = back else { return Some(body) };
         let part = if is_final { Part::Final } else { Part::Partial };
         let service = ServiceName::new(service.clone()).ok()?;
-        ClientReply { version: back.version, address: back.address.clone(), part, service, body }.encode()
+        ClientReply { version: *version, address: address.clone(), part, service, body }.encode()
     }
 }

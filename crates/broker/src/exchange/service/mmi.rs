@@ -11,6 +11,7 @@ use crate::exchange::{Drop, Frames, PeerId, Peers, Verb};
 /// Answers a client at once. It learns nothing of a service of which it may request nothing.
 pub(super) fn answer(
     pool: &Pool<Mdp>,
+    own: &'static [&'static str],
     client: PeerId,
     back: &Back,
     service: &ServiceName,
@@ -21,10 +22,10 @@ pub(super) fn answer(
         return peers.dropped(client, Drop::QueueFull);
     }
     let answer = match service.as_bytes() {
-        SERVICE => count(pool, client, body, peers).map_or_else(code, |_| code(Code::Ok)),
-        WORKERS => count(pool, client, body, peers)
+        SERVICE => count(pool, own, client, body, peers).map_or_else(code, |_| code(Code::Ok)),
+        WORKERS => count(pool, own, client, body, peers)
             .map_or_else(code, |workers| vec![Code::Ok.frame(), Bytes::from(workers.to_string())]),
-        SERVICES => served(pool, client, peers),
+        SERVICES => served(pool, own, client, peers),
         _ => code(Code::NotImplemented),
     };
     if let Some(frames) = Mdp::reply(back, &service.frame(), true, answer) {
@@ -37,7 +38,13 @@ fn code(code: Code) -> Frames {
 }
 
 /// How many workers, at least one, the service has that the body names.
-fn count(pool: &Pool<Mdp>, client: PeerId, body: &[Bytes], peers: &dyn Peers) -> Result<usize, Code> {
+fn count(
+    pool: &Pool<Mdp>,
+    own: &[&str],
+    client: PeerId,
+    body: &[Bytes],
+    peers: &dyn Peers,
+) -> Result<usize, Code> {
     let [name] = body else { return Err(Code::BadRequest) };
     let name = ServiceName::new(name.clone()).map_err(|_| Code::BadRequest)?;
     if name.is_management() {
@@ -51,14 +58,17 @@ fn count(pool: &Pool<Mdp>, client: PeerId, body: &[Bytes], peers: &dyn Peers) ->
         return Err(Code::Forbidden);
     }
     match pool.workers_of(name.as_bytes()) {
+        // The broker itself.
+        0 if own.iter().any(|own| own.as_bytes() == name.as_bytes()) => Ok(1),
         0 => Err(Code::NotFound),
         workers => Ok(workers),
     }
 }
 
 /// The services that have a worker and of which the client may request something.
-fn served(pool: &Pool<Mdp>, client: PeerId, peers: &dyn Peers) -> Frames {
-    let names =
-        pool.services().filter(|(name, workers)| *workers > 0 && peers.may(client, Verb::Request, name));
-    std::iter::once(Code::Ok.frame()).chain(names.map(|(name, _)| name.clone())).collect()
+fn served(pool: &Pool<Mdp>, own: &'static [&'static str], client: PeerId, peers: &dyn Peers) -> Frames {
+    let own = own.iter().map(|name| Bytes::from_static(name.as_bytes()));
+    let others = pool.services().filter(|(_, workers)| *workers > 0).map(|(name, _)| name.clone());
+    let names = own.chain(others).filter(|name| peers.may(client, Verb::Request, name));
+    std::iter::once(Code::Ok.frame()).chain(names).collect()
 }

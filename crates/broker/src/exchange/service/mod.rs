@@ -22,3 +22,4 @@ mod mmi;
 mod tests;
 
 pub use broker::Majordomo;
+pub(super) use dialect::Back;

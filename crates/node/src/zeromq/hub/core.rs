@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarmmq_broker::exchange::{Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side};
+use swarmmq_broker::exchange::{
+    Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, StorageEvent, StorageRequest,
+};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,6 +27,8 @@ pub(in crate::zeromq) struct Hub {
     began: Instant,
     /// The time of the next tick has changed, or held peers are to be looked at.
     changed: Notify,
+    /// The exchange wants something of its queue.
+    wants_storage: Wakeup,
 }
 
 impl fmt::Debug for Hub {
@@ -78,7 +82,12 @@ impl Hub {
             crowded: false,
         };
         let state = State { exchange, peers, held: VecDeque::new(), next_peer: 1, due: None };
-        Self { state: Mutex::new(state), began: Instant::now(), changed: Notify::new() }
+        Self {
+            state: Mutex::new(state),
+            began: Instant::now(),
+            changed: Notify::new(),
+            wants_storage: Wakeup::default(),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -117,7 +126,11 @@ impl Hub {
             state.due = due;
         }
         let wake = std::mem::take(&mut state.peers.wake);
+        let wants_storage = state.exchange.wants_storage();
         drop(state);
+        if wants_storage {
+            self.wants_storage.wake();
+        }
         if is_sooner {
             self.changed.notify_one();
         }
@@ -220,6 +233,31 @@ impl Hub {
     /// How much the exchange has of what.
     pub(in crate::zeromq) fn figures(&self) -> Vec<(Figure, u64)> {
         self.lock().exchange.figures()
+    }
+
+    /// The queue of the exchange has something to say.
+    pub(super) fn handle_storage(&self, events: impl IntoIterator<Item = StorageEvent>) {
+        self.turn(|turn| {
+            for event in events {
+                turn.exchange(|exchange, now_ms, peers| exchange.handle_storage(now_ms, event, peers));
+            }
+        });
+    }
+
+    /// Takes what the exchange wants of its queue.
+    pub(super) fn poll_storage(&self) -> Vec<StorageRequest> {
+        let mut state = self.lock();
+        std::iter::from_fn(|| state.exchange.poll_storage()).collect()
+    }
+
+    /// Whether the exchange knows all that its queue holds.
+    pub(super) fn has_read_storage(&self) -> bool {
+        self.lock().exchange.has_read_storage()
+    }
+
+    /// Waits until the exchange wants something of its queue.
+    pub(super) async fn storage_wanted(&self) {
+        self.wants_storage.woken().await;
     }
 
     /// Calls the exchange when its time has come, for as long as the endpoint lives.

@@ -123,6 +123,7 @@ impl From<DropReason> for Reason {
             DropReason::Unexpected => Self::Unexpected,
             DropReason::LimitReached => Self::LimitReached,
             DropReason::WorkerLost => Self::WorkerLost,
+            DropReason::Unavailable => Self::Unavailable,
             // There may be reasons that this version of the node does not tell apart.
             _ => Self::Unroutable,
         }

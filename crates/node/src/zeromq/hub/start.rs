@@ -1,6 +1,8 @@
 //! From an endpoint's kind to its exchange.
 
-use swarmmq_broker::exchange::{Exchange, Majordomo, ParanoidPirate, PubSub, PubSubLimits, RequestReply};
+use swarmmq_broker::exchange::{
+    Exchange, Majordomo, ParanoidPirate, PubSub, PubSubLimits, RequestReply, Titanic,
+};
 
 use crate::zeromq::options::EndpointKind;
 
@@ -11,6 +13,9 @@ pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchang
         EndpointKind::PubSub { limits } => Some(Box::new(PubSub::new(limits.clone()))),
         EndpointKind::Tap { into: None, .. } => Some(Box::new(PubSub::new(PubSubLimits::default()))),
         EndpointKind::Service { limits } => Some(Box::new(Majordomo::new(limits.clone(), life()))),
+        EndpointKind::Titanic { pool, limits, .. } => {
+            Some(Box::new(Titanic::new(pool.clone(), limits.clone(), life(), Box::new(request_id))))
+        }
         EndpointKind::Workers { limits } => Some(Box::new(ParanoidPirate::new(limits.clone(), life()))),
         EndpointKind::Durable
         | EndpointKind::Ingest { .. }
@@ -28,4 +33,11 @@ fn life() -> u64 {
         );
     }
     u64::from_be_bytes(bytes)
+}
+
+/// An id that nobody can guess: whoever has it may have the reply.
+fn request_id() -> Option<u128> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(u128::from_be_bytes(bytes))
 }

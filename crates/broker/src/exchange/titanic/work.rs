@@ -1,0 +1,197 @@
+//! Stored requests and the workers of their services.
+
+use swarmmq_protocol::EncodedMessage;
+
+use super::inside::{Inside, Outcome};
+use super::ledger::{Place, State};
+use super::record::{Kind, Record, body};
+use super::titanic::{RETRY_MS, Titanic};
+use crate::exchange::service::Back;
+use crate::exchange::{Drop, Frames, PeerId, Peers};
+
+/// How long a request waits whose workers died, the first time; each further time twice as long.
+const LOSS_PAUSE_MIN_MS: u64 = 1000;
+/// And at most so long.
+const LOSS_PAUSE_MAX_MS: u64 = 60_000;
+
+impl Titanic {
+    /// Takes what the pool has done, and gives it what waits.
+    pub(super) fn follow_up(&mut self, now_ms: u64, peers: &mut dyn Peers) {
+        self.take_outcomes(now_ms, peers);
+        if !self.is_open {
+            return;
+        }
+        while let Some(service) = self.eager.pop_first() {
+            while self.has_worker_for(&service)
+                && let Some(id) = self.ledger.next_of(&service)
+            {
+                self.give(now_ms, id, peers);
+                self.take_outcomes(now_ms, peers);
+            }
+        }
+    }
+
+    fn has_worker_for(&self, service: &[u8]) -> bool {
+        self.majordomo.pool.workers_of(service) > 0
+            && self.ledger.working(service) < self.limits.working_max
+            && self.has_room_for_replies()
+    }
+
+    fn has_room_for_replies(&self) -> bool {
+        self.ledger.reply_bytes() < self.limits.reply_bytes_max
+    }
+
+    /// A reply may be gone: where there was no room for more, all services have to be looked at.
+    pub(super) fn look_at_room_for_replies(&mut self) {
+        if self.is_out_of_room && self.has_room_for_replies() {
+            self.eager = self.ledger.waited_for().cloned().collect();
+        }
+        self.is_out_of_room = !self.has_room_for_replies();
+    }
+
+    /// Gives a request to the pool.
+    fn give(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
+        self.jobs_given += 1;
+        let job = PeerId::inside(self.jobs_given);
+        let until_ms = now_ms.saturating_add(self.limits.work_ms);
+        let given = self.ledger.change(id, |entry| {
+            let State::Waiting { request, .. } = &entry.state else { return None };
+            let request = request.clone();
+            entry.state = State::Working { request: request.clone(), job, until_ms };
+            Some((entry.service.clone(), request))
+        });
+        let Some((service, request)) = given.flatten() else { return };
+        self.jobs.insert(job, id);
+        let mut inside = Inside { peers, outcomes: &mut self.outcomes };
+        self.majordomo.pool.request(now_ms, job, service, Back::Inside, body(&request), &mut inside);
+    }
+
+    fn take_outcomes(&mut self, now_ms: u64, peers: &mut dyn Peers) {
+        while let Some((job, outcome)) = self.outcomes.pop_front() {
+            match (self.jobs.remove(&job), outcome) {
+                (Some(id), Outcome::Reply(frames)) => self.take_reply(now_ms, id, &frames, peers),
+                (Some(id), Outcome::Lost(reason)) => self.wait_again(now_ms, id, reason),
+                // It was closed meanwhile, or given out again.
+                (None, Outcome::Lost(reason)) => peers.dropped(job, reason),
+                (None, Outcome::Reply(_)) => peers.dropped(job, Drop::Unexpected),
+            }
+        }
+    }
+
+    /// A worker has answered: its reply counts once it is synced.
+    fn take_reply(&mut self, now_ms: u64, id: u128, frames: &Frames, peers: &mut dyn Peers) {
+        let Some(entry) = self.ledger.get(id) else { return };
+        let (service, user) = (entry.service.clone(), entry.user.clone());
+        self.eager.insert(service.clone());
+        let record = Record { id, kind: Kind::Reply, service, user };
+        let Ok(reply) = record.write(frames) else { return self.give_up(now_ms, id, peers) };
+        let is_open = self.is_open;
+        self.ledger.change(id, |entry| {
+            let again_ms = (!is_open).then(|| now_ms.saturating_add(RETRY_MS));
+            entry.state = State::Replying { reply: reply.clone(), again_ms };
+        });
+        if is_open {
+            self.put(id, Kind::Reply, reply);
+        }
+        self.look_at_room_for_replies();
+    }
+
+    /// The reply to a request cannot be stored, and never will be: its client asks in vain, and hears 400.
+    pub(super) fn give_up(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
+        peers.dropped(PeerId::inside(0), Drop::LimitReached);
+        self.begin_closing(now_ms, id, Vec::new(), peers);
+    }
+
+    /// The pool has no reply to a request. Nothing is lost: it is given to the pool again.
+    fn wait_again(&mut self, now_ms: u64, id: u128, reason: Drop) {
+        let service = self.ledger.change(id, |entry| {
+            let State::Working { request, .. } = &entry.state else { return None };
+            let pause_ms = match reason {
+                Drop::Expired => None,
+                Drop::WorkerLost => {
+                    let doubled = LOSS_PAUSE_MIN_MS.checked_shl(entry.losses.min(16));
+                    entry.losses = entry.losses.saturating_add(1);
+                    doubled.map(|pause_ms| pause_ms.min(LOSS_PAUSE_MAX_MS))
+                }
+                _ => Some(RETRY_MS),
+            };
+            let from_ms = pause_ms.map(|pause_ms| now_ms.saturating_add(pause_ms));
+            entry.state = State::Waiting { request: request.clone(), from_ms };
+            Some(entry.service.clone())
+        });
+        self.eager.extend(service.flatten());
+    }
+
+    /// Takes a request away from the pool. What its worker still replies is dropped.
+    pub(super) fn cancel_job_of(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
+        let Some(State::Working { job, .. }) = self.ledger.get(id).map(|entry| &entry.state) else { return };
+        let job = *job;
+        self.jobs.remove(&job);
+        let before = self.outcomes.len();
+        self.majordomo.pool.detach(now_ms, job, &mut Inside { peers, outcomes: &mut self.outcomes });
+        // That it is dropped there is no loss.
+        self.outcomes.truncate(before);
+        let service = self.ledger.get(id).map(|entry| entry.service.clone());
+        self.eager.extend(service);
+    }
+
+    /// Looks at the requests whose time has come.
+    pub(super) fn handle_alarms(&mut self, now_ms: u64, peers: &mut dyn Peers) {
+        while let Some(id) = self.ledger.alarmed(now_ms) {
+            let Some(entry) = self.ledger.get(id) else { return };
+            if entry.expires_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+                peers.dropped(PeerId::inside(0), Drop::Expired);
+                self.begin_closing(now_ms, id, Vec::new(), peers);
+                continue;
+            }
+            match &entry.state {
+                State::Waiting { .. } | State::Working { .. } => self.queue_again(now_ms, id, peers),
+                State::Replying { reply, .. } => {
+                    let reply = reply.clone();
+                    self.reply_again(now_ms, id, reply);
+                }
+                State::Storing { .. } | State::Answered { .. } | State::Closing { .. } => return,
+            }
+        }
+    }
+
+    /// A request may be given to a worker again: it has waited, or its worker has taken too long.
+    fn queue_again(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
+        self.cancel_job_of(now_ms, id, peers);
+        let service = self.ledger.change(id, |entry| {
+            let (State::Waiting { request, .. } | State::Working { request, .. }) = &entry.state else {
+                return None;
+            };
+            entry.state = State::Waiting { request: request.clone(), from_ms: None };
+            Some(entry.service.clone())
+        });
+        self.eager.extend(service.flatten());
+    }
+
+    /// Puts a reply that the queue did not take.
+    pub(super) fn reply_again(&mut self, now_ms: u64, id: u128, message: EncodedMessage) {
+        let is_open = self.is_open;
+        self.ledger.change(id, |entry| {
+            if let State::Replying { again_ms, .. } = &mut entry.state {
+                *again_ms = (!is_open).then(|| now_ms.saturating_add(RETRY_MS));
+            }
+        });
+        if is_open {
+            self.put(id, Kind::Reply, message);
+        }
+    }
+
+    /// The reply of an entry is synced. Its request is not needed any more.
+    pub(super) fn become_answered(&mut self, now_ms: u64, id: u128) {
+        let expires_ms = now_ms.saturating_add(self.limits.reply_ttl_ms);
+        let request = self.ledger.change(id, |entry| {
+            let State::Replying { reply, .. } = &entry.state else { return Place::Nowhere };
+            entry.state = State::Answered { reply: reply.clone() };
+            entry.expires_ms = Some(expires_ms);
+            entry.request
+        });
+        if let Some(Place::At(sequence)) = request {
+            self.receipts.doom(sequence, id);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Titanic behind real sockets, with the shards that a node has.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use swarmmq_cluster::Peer;
+use swarmmq_node::config::{Config, Listen, parse};
+use swarmmq_node::node::{Node, NodeOptions, Running};
+use swarmmq_node::zeromq::{Bound, Listening, Reason};
+use swarmmq_protocol::info::DestinationInfo;
+use swarmmq_protocol::response::{Delivery, Response};
+use swarmmq_protocol::settings::DestinationSettings;
+use swarmmq_protocol::{DestinationName, ErrorReply, Request};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::raw::{Item, PATIENCE, Raw};
+
+fn config(folder: &Path, keys: &str, more: &str) -> Config {
+    let text = format!(
+        "node: {{ data_dir: {folder:?} }}\n\
+         cluster: {{ shards: 2 }}\n\
+         journal: {{ segment_size: 4MiB, reserve_size: 1MiB }}\n\
+         zeromq: {{ endpoints: [{{ name: jobs, kind: titanic, bind: 'tcp://127.0.0.1:0'{keys} }}] }}\n\
+         {more}"
+    );
+    let mut config = parse(&text).unwrap();
+    config.validate().unwrap();
+    config.listen.native = Some(Listen::loopback(0));
+    config.listen.http = Listen::loopback(0);
+    config
+}
+
+async fn start(folder: &Path) -> Running {
+    Node::start(NodeOptions::new(config(folder, "", ""))).await.unwrap()
+}
+
+fn endpoint(node: &Running) -> Arc<Listening> {
+    node.zeromq().into_iter().find(|endpoint| endpoint.kind == "titanic").unwrap()
+}
+
+fn address(node: &Running) -> SocketAddr {
+    match endpoint(node).addr {
+        Some(Bound::Tcp(address)) => address,
+        _ => panic!("not TCP"),
+    }
+}
+
+async fn peer(node: &Running, socket_type: &str) -> Raw {
+    Raw::connect(TcpStream::connect(address(node)).await.unwrap(), socket_type, b"").await
+}
+
+/// The body of the answer.
+async fn ask(client: &mut Raw, service: &str, body: &[&str]) -> Vec<String> {
+    let mut answer = client.ask(&[&["", "MDPC01", service], body].concat()).await;
+    assert_eq!(answer[..3], ["", "MDPC01", service]);
+    answer.split_off(3)
+}
+
+/// Asks until a reply is there, or there is certainly none.
+async fn reply_to(client: &mut Raw, id: &str) -> Vec<String> {
+    let asking = async {
+        loop {
+            let answer = ask(client, "titanic.reply", &[id]).await;
+            if !matches!(answer[0].as_str(), "300" | "500") {
+                return answer;
+            }
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("there is no reply")
+}
+
+async fn store(client: &mut Raw, body: &str) -> String {
+    let answer = ask(client, "titanic.request", &["echo", body]).await;
+    assert_eq!(answer[0], "200");
+    assert!(answer[1].len() == 32 && answer[1].bytes().all(|digit| digit.is_ascii_hexdigit()));
+    answer[1].clone()
+}
+
+async fn worker(node: &Running) -> Raw {
+    let mut worker = peer(node, "DEALER").await;
+    worker.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    worker
+}
+
+/// The next request that a worker gets.
+async fn request(worker: &mut Raw) -> Vec<Vec<u8>> {
+    loop {
+        let Some(item) = worker.item().await else { panic!("the connection is closed") };
+        if let Item::Message(frames) = item
+            && frames.get(2).is_some_and(|command| command == b"\x02")
+        {
+            return frames;
+        }
+    }
+}
+
+async fn answer(worker: &mut Raw, request: &[Vec<u8>], body: &[u8]) {
+    use tokio::io::AsyncWriteExt;
+    let frames = [b"", &b"MDPW01"[..], b"\x03", &request[3], b"", body];
+    worker.stream.write_all(&crate::raw::message(&frames)).await.unwrap();
+}
+
+/// Answers of the shards.
+struct Answers(mpsc::UnboundedSender<Response>);
+
+impl Peer for Answers {
+    fn reply(&self, _correlation: u64, response: Response) {
+        let _ = self.0.send(response);
+    }
+
+    fn deliver(&self, _subscription: u64, _deliveries: Vec<Delivery>) {}
+
+    fn ended(&self, _subscription: u64, _error: ErrorReply) {}
+}
+
+async fn submit(node: &Running, request: Request) -> Response {
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    let tie = node.cluster().attach(Arc::new(Answers(sender)));
+    tie.submit(1, request);
+    timeout(PATIENCE, answers.recv()).await.unwrap().unwrap()
+}
+
+async fn describe(node: &Running) -> DestinationInfo {
+    let destination = DestinationName::new("titanic.jobs").unwrap();
+    match submit(node, Request::DescribeDestination { destination }).await {
+        Response::Destination(info) => *info,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until the queue holds so many records.
+async fn holds(node: &Running, records: u64) {
+    let wait = async {
+        while describe(node).await.messages != records {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("the queue never holds {records}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_stored_worked_on_answered_and_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    let mut client = peer(&node, "REQ").await;
+    let id = store(&mut client, "hello").await;
+    assert_eq!(ask(&mut client, "titanic.reply", &[&id]).await, ["300"]);
+    holds(&node, 1).await;
+    let mut worker = worker(&node).await;
+    let asked = request(&mut worker).await;
+    assert_eq!(asked[4..], [b"".to_vec(), b"hello".to_vec()]);
+    answer(&mut worker, &asked, b"hi").await;
+    assert_eq!(reply_to(&mut client, &id).await, ["200", "hi"]);
+    assert_eq!(reply_to(&mut client, &id).await, ["200", "hi"]);
+    holds(&node, 1).await;
+    assert_eq!(ask(&mut client, "titanic.close", &[&id]).await, ["200"]);
+    assert_eq!(describe(&node).await.messages, 0, "it is gone before that is said");
+    assert_eq!(ask(&mut client, "titanic.reply", &[&id]).await, ["400"]);
+    for bad in ["../../etc/passwd", "", &id[1..]] {
+        assert_eq!(ask(&mut client, "titanic.reply", &[bad]).await, ["400"]);
+    }
+    assert_eq!(endpoint(&node).drops.snapshot(), [(Reason::Malformed, 3)]);
+    let _ = node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_is_there_when_the_node_starts_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    let mut client = peer(&node, "DEALER").await;
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        ids.push(store(&mut client, &number.to_string()).await);
+    }
+    let mut worker = worker(&node).await;
+    for id in &ids[..10] {
+        let asked = request(&mut worker).await;
+        answer(&mut worker, &asked, &asked[5]).await;
+        reply_to(&mut client, id).await;
+    }
+    for id in &ids[5..15] {
+        assert_eq!(ask(&mut client, "titanic.close", &[id]).await, ["200"]);
+    }
+    let _ = node.shutdown().await;
+
+    let node = start(folder.path()).await;
+    assert_eq!(describe(&node).await.messages, 10);
+    let (mut client, mut worker) = (peer(&node, "DEALER").await, self::worker(&node).await);
+    for (number, id) in ids.iter().enumerate() {
+        let expected = match number {
+            0..5 => vec!["200".to_owned(), number.to_string()],
+            5..15 => vec!["400".to_owned()],
+            _ => {
+                let asked = request(&mut worker).await;
+                assert_eq!(
+                    asked[5],
+                    number.to_string().as_bytes(),
+                    "the oldest first, and none that is closed"
+                );
+                answer(&mut worker, &asked, b"late").await;
+                vec!["200".to_owned(), "late".to_owned()]
+            }
+        };
+        assert_eq!(reply_to(&mut client, id).await, expected);
+    }
+    let _ = node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_changed_reads_its_queue_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let current = Arc::new(Mutex::new(config(folder.path(), "", "")));
+    let source = current.clone();
+    let options = NodeOptions::new(current.lock().unwrap().clone())
+        .config_source(Arc::new(move || Ok(source.lock().unwrap().clone())));
+    let node = Node::start(options).await.unwrap();
+    let id = store(&mut peer(&node, "REQ").await, "hello").await;
+    current.lock().unwrap().zeromq.endpoints[0].titanic.max_stored_requests = 1;
+    assert_eq!(node.reload().await.unwrap().endpoints.started, ["jobs"]);
+    let mut client = peer(&node, "REQ").await;
+    assert_eq!(ask(&mut client, "titanic.request", &["echo", "another"]).await, ["500"]);
+    assert_eq!(endpoint(&node).drops.of(Reason::LimitReached), 1);
+    let mut worker = worker(&node).await;
+    let asked = request(&mut worker).await;
+    answer(&mut worker, &asked, b"hi").await;
+    assert_eq!(reply_to(&mut client, &id).await, ["200", "hi"]);
+    let _ = node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_use_a_service_cannot_have_it_used_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = "security: { permissions: [\
+                { who: anybody, services: 'titanic.request', allow: [request] }, \
+                { who: anybody, services: 'echo', allow: [request, serve] }] }";
+    let node = Node::start(NodeOptions::new(config(folder.path(), "", more))).await.unwrap();
+    let mut client = peer(&node, "DEALER").await;
+    assert_eq!(ask(&mut client, "titanic.request", &["secret", "x"]).await, ["400"]);
+    let id = store(&mut client, "hello").await;
+    client.send(&["", "MDPC01", "titanic.reply", &id]).await;
+    let refused = || endpoint(&node).drops.of(Reason::Forbidden) == 2;
+    crate::raw::until("both are counted", refused).await;
+    let _ = node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_with_the_limits_of_others_gives_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    // New queues give up what was delivered once, which all records are at each start.
+    let more = "destinations: { max_deliveries: 1 }\nperformance: { ack_timeout: 50ms }";
+    let start = async || Node::start(NodeOptions::new(config(folder.path(), "", more))).await.unwrap();
+    let node = start().await;
+    let id = store(&mut peer(&node, "REQ").await, "hello").await;
+    let _ = node.shutdown().await;
+    for _ in 0..3 {
+        let _ = start().await.shutdown().await;
+    }
+    let node = start().await;
+    assert_eq!(ask(&mut peer(&node, "REQ").await, "titanic.reply", &[&id]).await, ["300"]);
+    let group = describe(&node).await.groups.remove(0);
+    assert_eq!((group.dead, group.settings.deliveries_max), (0, 0));
+    let _ = node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_that_name_is_not_taken_for_a_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_none = "zeromq: { endpoints: [] }";
+    let mut none = config(folder.path(), "", "");
+    none.zeromq = parse(with_none).unwrap().zeromq;
+    let node = Node::start(NodeOptions::new(none)).await.unwrap();
+    let destination = DestinationName::new("titanic.jobs").unwrap();
+    let create = Request::CreateDestination { destination, settings: DestinationSettings::stream() };
+    assert!(matches!(submit(&node, create).await, Response::Done { .. }));
+    let _ = node.shutdown().await;
+    let node = start(folder.path()).await;
+    let mut client = peer(&node, "REQ").await;
+    assert_eq!(ask(&mut client, "titanic.request", &["echo", "x"]).await, ["500"]);
+    assert_eq!(endpoint(&node).drops.of(Reason::Unavailable), 1);
+    let _ = node.shutdown().await;
+}
