@@ -126,6 +126,25 @@ fn services() -> Seeds {
     ]
 }
 
+fn tsp() -> Seeds {
+    // The queue is read, a worker is there, and a request is stored and answered by it.
+    let (opened, worker): (&[u8], &[u8]) = (&[13, 12, 0], &[5 + 16]);
+    let store: &[u8] = &[0, 2, 250, 1, b'a'];
+    let (done, delivered, replies): (&[u8], &[u8], &[u8]) = (&[8, 0], &[10, 0, 0], &[6 + 16]);
+    let (ask, close): (&[u8], &[u8]) = (&[1, 1, 253, 1], &[2, 1, 253, 1]);
+    let whole = [opened, worker, store, done, delivered, replies, done, &[10, 1, 0], ask].concat();
+    vec![
+        seed("answered", &[&whole]),
+        seed("closed", &[&whole, close, done, done, ask]),
+        seed("waits", &[opened, store, done, delivered, ask, close, done, ask]),
+        seed("recovered", &[opened, store, done, &[13, 13], &[10, 0, 0], &[12, 1], worker, replies, done]),
+        seed("refused", &[opened, store, &[8, 200], store, &[8, 201], &[13, 13, 12, 0], store]),
+        seed("expired", &[opened, store, done, delivered, &[14, 255, 255, 14, 255, 255], ask]),
+        seed("not-ids", &[opened, &[1, 1, 31], &[b'a'; 31], &[2, 1, 16], b"../../etc/passwd"]),
+        seed("statuses", &[opened, &[1, 2, 251, 253, 1], &[1, 2, 252, 250]]),
+    ]
+}
+
 fn zmtp() -> Seeds {
     let mut greeting = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 1];
     greeting.extend(b"NULL");
@@ -369,6 +388,7 @@ fn main() -> io::Result<()> {
         ("message", message()),
         ("durable_envelope", durable_envelope()),
         ("services", services()),
+        ("tsp", tsp()),
         ("zmtp", zmtp()),
         ("journal_files", journal_files()),
         ("journal_recovery", journal_recovery()),

@@ -4,19 +4,16 @@
 //! a length of one byte and so many bytes, or, from 240 on, one of the words that the protocols know.
 #![no_main]
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use swarmmq_broker::exchange::{
-    Drop, Exchange, Frames, Majordomo, ParanoidPirate, PeerId, PeerInfo, Peers, PoolLimits, Room, Side, Verb,
+    Exchange, Frames, Majordomo, ParanoidPirate, PeerId, PeerInfo, PoolLimits, Side,
 };
-use swarmmq_fuzz::{input::Input, memory::bounded};
+use swarmmq_fuzz::{input::Input, memory::bounded, peers::QUEUE, peers::Sent};
 use swarmmq_protocol::zeromq::mdp::{self, BrokerCommand, ClientReply, ToBroker};
 use swarmmq_protocol::zeromq::ppp::PppMessage;
 
 const PEERS: u64 = 6;
-const QUEUE: usize = 8;
 const WORDS: [&[u8]; 15] = [
     b"",
     b"MDPC01",
@@ -34,35 +31,6 @@ const WORDS: [&[u8]; 15] = [
     b"mmi.workers",
     b"mmi.services",
 ];
-
-/// Peers that keep what they were sent last.
-#[derive(Default)]
-struct Sent {
-    queues: BTreeMap<PeerId, Vec<Frames>>,
-}
-
-impl Peers for Sent {
-    fn send(&mut self, peer: PeerId, frames: Frames) {
-        let queue = self.queues.entry(peer).or_default();
-        assert!(queue.len() < QUEUE, "sent into a full queue");
-        queue.push(frames);
-    }
-
-    fn room(&self, peer: PeerId) -> Room {
-        let messages = QUEUE - self.queues.get(&peer).map_or(0, Vec::len);
-        Room { messages, bytes: if messages > 0 { usize::MAX } else { 0 } }
-    }
-
-    fn await_room(&mut self, _peer: PeerId) {}
-
-    fn may(&self, _peer: PeerId, _verb: Verb, _name: &[u8]) -> bool {
-        true
-    }
-
-    fn dropped(&mut self, _peer: PeerId, _reason: Drop) {}
-
-    fn disconnect(&mut self, _peer: PeerId, _explanation: &str) {}
-}
 
 fn message(input: &mut Input<'_>) -> Frames {
     let count = usize::from(input.u8() % 10).max(1);

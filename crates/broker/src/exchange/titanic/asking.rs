@@ -4,10 +4,10 @@ use bytes::Bytes;
 use swarmmq_protocol::zeromq::mdp::{ClientRequest, ServiceName};
 use swarmmq_protocol::zeromq::tsp::{CloseReply, Request, RequestId, RetrieveReply, Status, StoreReply};
 
+use super::broker::Titanic;
 use super::clients::Ask;
 use super::ledger::{Entry, Place, State};
 use super::record::{Kind, Record, body, weigh};
-use super::titanic::Titanic;
 use crate::exchange::{Drop, Frames, PeerId, Peers, Verb};
 
 impl Titanic {

@@ -28,6 +28,7 @@
 //! to workers), requests at work by service, questions of a client that are not answered.
 
 mod asking;
+mod broker;
 mod clients;
 #[cfg(test)]
 mod histories;
@@ -41,8 +42,7 @@ mod record;
 mod recovery;
 #[cfg(test)]
 mod tests;
-mod titanic;
 mod work;
 
+pub use broker::{Ids, Titanic};
 pub use limits::TitanicLimits;
-pub use titanic::{Ids, Titanic};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use swarmmq_protocol::zeromq::tsp::{CloseReply, Status, StoreReply};
 use swarmmq_protocol::{EncodedMessage, Receipt};
 
+use super::broker::{RETRY_MS, Titanic};
 use super::ledger::{Entry, Place, State};
 use super::record::{Kind, Record, detached};
-use super::titanic::{RETRY_MS, Titanic};
 use crate::exchange::{Drop, PeerId, Peers, Refusal, StorageEvent, StorageRequest};
 
 /// What was found in the queue while it is read.

@@ -2,10 +2,10 @@
 
 use swarmmq_protocol::EncodedMessage;
 
+use super::broker::{RETRY_MS, Titanic};
 use super::inside::{Inside, Outcome};
 use super::ledger::{Place, State};
 use super::record::{Kind, Record, body};
-use super::titanic::{RETRY_MS, Titanic};
 use crate::exchange::service::Back;
 use crate::exchange::{Drop, Frames, PeerId, Peers};
 

@@ -232,7 +232,7 @@ impl Titanic {
         });
         assert_eq!(working.collect::<BTreeMap<_, _>>(), self.jobs, "a request at work is a job of the pool");
         for (id, entry) in self.ledger.iter() {
-            assert_eq!(entry.service.is_empty(), false, "{id}");
+            assert!(!entry.service.is_empty(), "{id}");
             match entry.state {
                 State::Storing { .. } => assert!(matches!(entry.request, Place::UnderWay(_))),
                 State::Waiting { .. } | State::Working { .. } => {
