@@ -1,0 +1,1 @@
+//! Servers, a reference and a network, all in one thread.
