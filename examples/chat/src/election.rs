@@ -15,7 +15,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::time;
 
 /// How long the reference takes a server for alive after a heartbeat.
 pub(crate) const ALIVE_MS: u64 = 6_000;
@@ -32,8 +35,20 @@ pub(crate) struct Listed {
     /// The lowest coordinates.
     pub(crate) rank: u64,
     /// When its last heartbeat came, by the reference's clock: seconds since 1970.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_beat")]
     pub(crate) last_beat: f64,
+}
+
+/// References that others wrote may write seconds, ISO 8601 or nothing that can be compared.
+fn read_beat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Number(seconds) => seconds.as_f64().unwrap_or(0.0),
+        Value::String(text) => {
+            let ms = time::parse(&text).and_then(|ms| u64::try_from(ms).ok());
+            ms.map_or(0.0, Election::seconds)
+        }
+        _ => 0.0,
+    })
 }
 
 /// The servers that the reference lists, by name.
@@ -140,6 +155,15 @@ mod tests {
         assert!(election.handle_list(0, 0, &list(&[("a", 2, 105.5), ("b", 1, 99.0)])));
         assert_eq!(election.coordinator(), Some("a"));
         assert_eq!(election.alive(), ["a"]);
+    }
+
+    #[test]
+    fn heartbeats_are_read_as_seconds_and_as_iso_8601() {
+        let text = r#"{"a": {"rank": 1, "last_beat": "2000-02-29T12:34:56.500000Z"},
+                       "b": {"rank": 2, "last_beat": 951827696.5}, "c": {"rank": 3, "last_beat": null}, "d": {"rank": 4}}"#;
+        let list: ServerList = serde_json::from_str(text).unwrap();
+        let beats: Vec<f64> = list.values().map(|listed| listed.last_beat).collect();
+        assert_eq!(beats, [951_827_696.5, 951_827_696.5, 0.0, 0.0]);
     }
 
     #[test]

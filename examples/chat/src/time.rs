@@ -65,7 +65,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     if !sound || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let millis = number(&format!("{fraction:0<3}").get(..3)?.to_owned())?;
+    let millis = number(format!("{fraction:0<3}").get(..3)?)?;
     Some(days(year, month, day) * DAY_MS + hour * 3_600_000 + minute * 60_000 + second * 1000 + millis)
 }
 

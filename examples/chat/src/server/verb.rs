@@ -33,9 +33,6 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Most publications that are kept with one write.
 const BATCH_MAX: usize = 256;
 
-/// Messages that wait to be sent or taken, per socket. More are dropped, and asked for again.
-const HIGH_WATER_MARK: u32 = 4_000;
-
 /// Run a chat server
 ///
 /// It answers OK when what was written is on its disk; the other servers then have it within seconds, and also those that
@@ -120,12 +117,8 @@ struct Links {
 
 impl Links {
     async fn connect(verb: &ServerVerb) -> anyhow::Result<Self> {
-        let tuned = |connector: OmqConnector| {
-            connector
-                .heartbeats(HEARTBEAT)
-                .high_water_mark(HIGH_WATER_MARK)
-                .max_message_size(wire::WIRE_BYTES_MAX)
-        };
+        let tuned =
+            |connector: OmqConnector| connector.heartbeats(HEARTBEAT).max_message_size(wire::WIRE_BYTES_MAX);
         let requests = Replier::connect(tuned(OmqConnector::replier([&verb.broker])?)).await?;
         let publisher = Publisher::connect(tuned(OmqConnector::publisher([&verb.proxy_in])?)).await?;
         // Every message is new: nothing is to be kept of topics.

@@ -58,8 +58,15 @@ struct Host {
     error_ms: i64,
     /// What is under way to it: when it arrives, and what.
     inbox: Vec<(u64, Bytes, Bytes)>,
-    /// A question to the reference: when it is given up, and the answer with when it arrives.
-    question: Option<(u64, Option<(u64, Vec<u8>)>)>,
+    question: Option<Asked>,
+}
+
+/// A question to the reference.
+struct Asked {
+    /// When it is given up.
+    until_ms: u64,
+    /// When the answer arrives, if there is one.
+    answer: Option<(u64, Vec<u8>)>,
 }
 
 struct World {
@@ -160,10 +167,10 @@ impl World {
         let publications: Vec<_> = arrived.into_iter().map(|(_, topic, body)| (topic, body)).collect();
         server.handle_publications(now, &publications).unwrap();
         match host.question.take() {
-            Some((_, Some((at_ms, answer)))) if due(at_ms) => {
-                server.handle_answer(now, Some(&answer)).unwrap()
+            Some(Asked { answer: Some((at_ms, answer)), .. }) if due(at_ms) => {
+                server.handle_answer(now, Some(&answer)).unwrap();
             }
-            Some((until_ms, _)) if due(until_ms) => server.handle_answer(now, None).unwrap(),
+            Some(asked) if due(asked.until_ms) => server.handle_answer(now, None).unwrap(),
             question => host.question = question,
         }
         server.handle_tick(now).unwrap();
@@ -190,7 +197,7 @@ impl World {
                     });
                     let arrives_ms = self.now_ms + self.chance.random_range(0..400);
                     let answer = answer.map(|answer| (arrives_ms, answer));
-                    self.hosts[number].question = Some((self.now_ms + ANSWER_MS, answer));
+                    self.hosts[number].question = Some(Asked { until_ms: self.now_ms + ANSWER_MS, answer });
                 }
             }
         }

@@ -77,6 +77,7 @@ async fn write(number: usize, broker: String, stopped: watch::Receiver<bool>) ->
             }
             Err(_) => log.unanswered += 1,
         }
+        // sleep: the pace of a person, and not as fast as the machine can.
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     log

@@ -35,7 +35,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "it never came to: {what}");
-        // Between two looks at the condition.
+        // sleep: between two looks at the condition, with a deadline.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -74,6 +74,7 @@ async fn suffer(fleet: &mut Fleet, fault: Fault, server: usize, span: Duration) 
         Fault::CutReferenceFromAll => fleet.relays.iter().for_each(|relays| relays[3].cut(true)),
         Fault::RestartNode => fleet.restart_node().await,
     }
+    // sleep: the fault lasts so long; nothing waits for it to be over.
     tokio::time::sleep(span).await;
     match fault {
         Fault::KillServer => fleet.servers[server].start(),

@@ -76,6 +76,7 @@ impl Program {
                     child.kill().unwrap();
                     panic!("it did not end:\n{}", self.log());
                 }
+                // sleep: between two looks at the condition, with a deadline.
                 None => std::thread::sleep(std::time::Duration::from_millis(20)),
             }
         };
