@@ -11,7 +11,7 @@
 //!
 //! A server that is taken off the list has stopped acting before, as `LEASE_MS < ALIVE_MS`; a server that comes back waits
 //! until every list without it has become too old to act on. So no two act at once, as long as their clocks run equally
-//! fast, give or take a third.
+//! fast, give or take a third. A reference that others wrote may promise less.
 
 use std::collections::BTreeMap;
 

@@ -22,7 +22,7 @@ const QUESTION_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) rank: u64,
-    /// Seconds since 1970.
+    /// Seconds since 1970; when this was written.
     pub(crate) last_beat: f64,
     #[serde(default)]
     pub(crate) alive: bool,
@@ -124,7 +124,7 @@ impl Reference {
         if service == Question::Rank.service() || service == Question::Heartbeat.service() {
             answer.rank = Some(self.hear(now, data.user.as_deref().unwrap_or_default())?);
         } else if service == Question::List.service() {
-            answer.list = Some(self.list());
+            answer.list = Some(self.list(now));
         } else if service == Question::Clock.service() {
             answer.time = Some(seconds(now.wall_ms).into());
         } else {
@@ -167,11 +167,15 @@ impl Reference {
             .ok_or_else(|| "há servidores demais".into())
     }
 
-    fn list(&self) -> ServerList {
-        let alive = self.entries.iter().filter(|(_, entry)| entry.alive);
-        alive
-            .map(|(server, entry)| (server.clone(), Listed { rank: entry.rank, last_beat: entry.last_beat }))
-            .collect()
+    /// Who is alive. A server compares the heartbeats with each other, so they too count from when the reference began, or
+    /// was no longer held up.
+    fn list(&self, now: Now) -> ServerList {
+        let alive = self.heard_ms.iter().filter_map(|(server, heard_ms)| {
+            let silent_ms = i64::try_from(now.monotonic_ms.saturating_sub(*heard_ms)).unwrap_or(0);
+            let last_beat = seconds(now.wall_ms.saturating_sub(silent_ms));
+            Some((server.clone(), Listed { rank: self.entries.get(server)?.rank, last_beat }))
+        });
+        alive.collect()
     }
 }
 
@@ -230,11 +234,27 @@ mod tests {
     fn who_was_held_up_itself_takes_nobody_for_dead() {
         let mut reference = Reference::new(at(0), Entries::new());
         ask(&mut reference, 0, Question::Rank, "server-001");
-        assert_eq!(listed(&mut reference, 60_000), ["server-001"]);
+        ask(&mut reference, 60_000, Question::Heartbeat, "server-002");
+        let list = ask(&mut reference, 60_000, Question::List, "x").list.unwrap();
+        let silent = list["server-002"].last_beat - list["server-001"].last_beat;
+        assert!(
+            (0.0..1.0).contains(&silent),
+            "none looks dead beside the first that is heard again: {silent}"
+        );
         for now_ms in (60_500..67_000).step_by(500) {
             reference.handle_tick(at(now_ms));
         }
         assert!(listed(&mut reference, 67_000).is_empty());
+    }
+
+    #[test]
+    fn who_was_alive_does_not_look_dead_to_the_first_that_is_heard_after_a_restart() {
+        let entry = |rank| Entry { rank, last_beat: 5.0, alive: true };
+        let entries = Entries::from([("server-001".into(), entry(1)), ("server-002".into(), entry(2))]);
+        let mut reference = Reference::new(at(0), entries);
+        ask(&mut reference, 100, Question::Heartbeat, "server-002");
+        let list = ask(&mut reference, 100, Question::List, "x").list.unwrap();
+        assert_eq!((list["server-001"].last_beat, list["server-002"].last_beat), (1_000.0, 1_000.1));
     }
 
     #[test]

@@ -70,20 +70,24 @@ impl<S: Store> Server<S> {
     pub(crate) fn handle_answer(&mut self, now: Now, answer: Option<&[u8]>) -> Result<(), StoreError> {
         let Some((question, sent_ms)) = self.questions.end() else { return Ok(()) };
         let read = answer.and_then(|answer| serde_json::from_slice::<Envelope<AnswerData>>(answer).ok());
-        let read =
-            read.map(|reply| reply.data).filter(|data| data.clock <= CLOCK_MAX && data.status != ERROR);
-        let Some(data) = read else {
-            if question == Question::Rank {
-                self.questions.want(Question::Rank);
-            }
+        let Some(data) = read.map(|reply| reply.data).filter(|data| data.clock <= CLOCK_MAX) else {
             return Ok(());
         };
         self.lamport.receive(data.clock);
+        if data.status == ERROR {
+            if question == Question::Heartbeat {
+                self.questions.forget_rank();
+            }
+            return Ok(());
+        }
         match question {
-            Question::Rank => self.say(match data.rank {
-                Some(rank) => format!("rank obtido: {rank}"),
-                None => "a referência não deu um rank".into(),
-            }),
+            Question::Rank => {
+                if let Some(rank) = data.rank
+                    && self.questions.handle_rank(rank)
+                {
+                    self.say(format!("rank obtido: {rank}"));
+                }
+            }
             Question::Heartbeat => self.election.handle_beat(sent_ms),
             Question::List => self.elect(now, sent_ms, data)?,
             Question::Clock => self.synchronise(now, sent_ms, &data),

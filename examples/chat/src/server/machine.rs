@@ -71,7 +71,7 @@ impl<S: Store> Server<S> {
             clock: AdjustedClock::default(),
             adjusted_ms: None,
             election: Election::new(name),
-            questions: Questions::new(),
+            questions: Questions::default(),
             catch_up: CatchUp::new(),
             round: None,
             next_round_ms: 0,
