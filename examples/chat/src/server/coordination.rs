@@ -59,7 +59,7 @@ impl<S: Store> Server<S> {
         let request = Envelope { service: question.service().to_owned(), data };
         // Texts and numbers can always be written.
         let body = serde_json::to_vec(&request).unwrap_or_default();
-        self.outputs.push_back(Output::Ask { question, body });
+        self.outputs.push_back(Output::Ask { body });
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub(crate) enum Output {
     /// Publish a message.
     Publish { topic: String, body: Bytes },
     /// Ask the reference, and hand in what it answers, or that it does not.
-    Ask { question: Question, body: Vec<u8> },
+    Ask { body: Vec<u8> },
     /// Say something on the console.
     Say(String),
     /// Say that something is wrong.
@@ -55,6 +55,8 @@ pub(crate) struct Server<S> {
     pub(super) told: Option<String>,
     /// Requests and publications so far.
     messages: u64,
+    /// Whether it was said that another server has the same name.
+    pub(super) namesake: bool,
     /// Whether it was said that the store is full.
     pub(super) full: bool,
     pub(super) outputs: VecDeque<Output>,
@@ -78,6 +80,7 @@ impl<S: Store> Server<S> {
             elected: false,
             told: None,
             messages: 0,
+            namesake: false,
             full: false,
             outputs: VecDeque::new(),
         }

@@ -56,7 +56,14 @@ impl<S: Store> Server<S> {
 
     fn read(&mut self, body: &[u8], records: &mut Vec<Record>, letters: &mut Vec<Letter>) {
         let Ok(head) = wire::decode::<Head>(body) else { return };
-        if head.origin == self.name || !is_plausible(&head.origin) || head.clock > CLOCK_MAX {
+        if head.origin == self.name {
+            // Its own come back to it, and are not ahead of it.
+            if head.clock > self.lamport.now() && !std::mem::replace(&mut self.namesake, true) {
+                self.warn("outro servidor usa este nome: os dois não recebem um do outro".into());
+            }
+            return;
+        }
+        if !is_plausible(&head.origin) || head.clock > CLOCK_MAX {
             return;
         }
         self.lamport.receive(head.clock);

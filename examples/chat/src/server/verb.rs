@@ -212,7 +212,7 @@ impl Program {
             match output {
                 Output::Say(text) => self.console.say(&text),
                 Output::Warn(text) => self.console.warn(&text),
-                Output::Ask { body, .. } => {
+                Output::Ask { body } => {
                     // There is room, since there is one question at a time.
                     let _ = self.links.questions.try_send(body);
                 }

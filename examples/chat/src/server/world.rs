@@ -182,7 +182,7 @@ impl World {
             match output {
                 Output::Say(_) | Output::Warn(_) => {}
                 Output::Publish { topic, body } => self.publish(number, topic, &body),
-                Output::Ask { body, .. } => {
+                Output::Ask { body } => {
                     assert!(self.hosts[number].question.is_none(), "one question at a time");
                     let cut = matches!(self.fault, Fault::CutFromReference(cut) if cut == number);
                     let silent = cut || matches!(self.fault, Fault::ReferencePause);
@@ -453,6 +453,22 @@ fn a_publication_is_kept_and_goes_to_its_topic_and_to_the_servers() {
     assert!(server.store.reserved_clock() > server.lamport.now());
     let again = Server::new("server-001", server.store);
     assert!(again.lamport.now() > server.lamport.now(), "no clock that was told is told again");
+}
+
+#[test]
+fn a_server_of_the_same_name_is_noticed_by_clocks_that_are_not_its_own() {
+    let now = Now { monotonic_ms: 0, wall_ms: 0 };
+    let mut server = Server::new("server-001", MemoryStore::default());
+    let mut warnings = |topic: &'static str, clock: u64| {
+        let (origin, channel) = ("server-001".to_owned(), "dev".to_owned());
+        let (user, message, timestamp) = ("ana".to_owned(), "oi".to_owned(), "now".to_owned());
+        let record = Record::Publish { origin, channel, user, message, timestamp, clock };
+        server.handle_publications(now, &[(topic.into(), wire::encode(&record).unwrap())]).unwrap();
+        std::iter::from_fn(|| server.poll_output()).filter(|out| matches!(out, Output::Warn(_))).count()
+    };
+    assert_eq!(warnings("replica", 0), 0, "its own come back to it");
+    assert_eq!(warnings("replica2", 9), 0, "it is not on their topic");
+    assert_eq!((warnings("replica", 9), warnings("replica", 9)), (1, 0));
 }
 
 proptest! {
