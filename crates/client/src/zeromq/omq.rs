@@ -28,6 +28,8 @@ pub struct OmqConnector {
     next: usize,
     /// Whether its sockets wait for connections in place of making them.
     binds: bool,
+    /// Whether it has a password or a key to show.
+    has_credentials: bool,
     options: Options,
     linger: Duration,
 }
@@ -82,11 +84,20 @@ impl OmqConnector {
             return Err(SocketError::Configuration("there is no address".into()));
         }
         let options = Options::default().linger(Duration::ZERO).max_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { socket_type, endpoints, next: 0, binds: false, options, linger: LINGER })
+        Ok(Self {
+            socket_type,
+            endpoints,
+            next: 0,
+            binds: false,
+            has_credentials: false,
+            options,
+            linger: LINGER,
+        })
     }
 
     /// Has its sockets wait for connections at all their addresses, in place of making them: `tcp://*:6000` is each
-    /// address of the machine. Whoever reaches the address is served: of the mechanisms it has `NULL` alone.
+    /// address of the machine. Whoever reaches the address is served (ZMTP's `NULL`): a connector with
+    /// [`plain`](Self::plain) or [`curve`](Self::curve), which are a client's, makes no such sockets.
     #[must_use]
     pub fn bound(self) -> Self {
         Self { binds: true, ..self }
@@ -135,6 +146,7 @@ impl OmqConnector {
             return Err(SocketError::Configuration(reason.into()));
         }
         self.options = self.options.plain_client(username, password);
+        self.has_credentials = true;
         Ok(self)
     }
 
@@ -151,6 +163,7 @@ impl OmqConnector {
         let secret = CurveSecretKey::from_z85(secret_key).map_err(|_| key_error("the secret key"))?;
         let keys = CurveKeypair { public: secret.derive_public(), secret };
         self.options = self.options.curve_client(keys, server);
+        self.has_credentials = true;
         Ok(self)
     }
 
@@ -179,6 +192,10 @@ impl Connector for OmqConnector {
     type Socket = OmqSocket;
 
     async fn connect(&mut self) -> Result<OmqSocket, SocketError> {
+        if self.binds && self.has_credentials {
+            let reason = "a socket that waits for connections has nobody to show a password or a key to";
+            return Err(SocketError::Configuration(reason.into()));
+        }
         let socket = omq_tokio::Socket::try_new(self.socket_type, self.options.clone()).map_err(failed)?;
         if self.binds {
             for endpoint in &self.endpoints {

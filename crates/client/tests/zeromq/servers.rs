@@ -43,6 +43,9 @@ async fn a_replier_that_is_bound_serves_its_clients_and_survives_requests_that_i
 
     let taken = OmqConnector::replier([&address]).unwrap().bound();
     assert!(Replier::connect(taken).await.is_err(), "the address is in use");
+    let closed =
+        OmqConnector::replier(["tcp://127.0.0.1:0"]).unwrap().bound().plain("user", "secret").unwrap();
+    assert!(matches!(Replier::connect(closed).await.err(), Some(SocketError::Configuration(_))));
 }
 
 #[tokio::test]
