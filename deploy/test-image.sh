@@ -3,13 +3,11 @@
 #
 #   deploy/test-image.sh target/release/swarmmq
 #
-# Where the base image cannot be pulled, it is made under the very tag that the Dockerfile names;
-# that takes root and debootstrap.
+# Where the base image cannot be pulled, make-base-image.sh makes it.
 set -euo pipefail
 
 binary=${1:?usage: deploy/test-image.sh <swarmmq program>}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-base=debian:bookworm-slim
 tag=swarmmq-test:$$
 project=swarmmq-test-$$
 scratch=$(mktemp -d)
@@ -33,11 +31,7 @@ clean() {
 }
 trap clean EXIT
 
-if ! docker image inspect "$base" >/dev/null 2>&1 && ! docker pull --quiet "$base" 2>/dev/null; then
-  echo "the base image cannot be pulled; making it"
-  debootstrap --variant=minbase bookworm "$scratch/root" >"$scratch/log" || fail "debootstrap: $(tail -1 "$scratch/log")"
-  tar -C "$scratch/root" -c . | docker import - "$base" >/dev/null
-fi
+"$here/make-base-image.sh"
 
 mkdir "$scratch/context"
 install -m 0755 "$binary" "$scratch/context/swarmmq"

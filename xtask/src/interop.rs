@@ -22,12 +22,14 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let python = environment(root, &requirements(&own))?;
     let binary = release_binary(root)?;
     let patterns = patterns(root)?;
+    let chat = chat(root)?;
     Step::new("interop", python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args([tests])
         .args(args)
         .env("SWARMMQ_BIN", binary)
         .env("SWARMMQ_PATTERNS", patterns)
+        .env("SWARMMQ_CHAT", chat)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(root)
         .run()
@@ -41,6 +43,15 @@ fn patterns(root: &Path) -> Result<PathBuf, Failure> {
         .current_dir(root)
         .run()?;
     Ok(target_folder(root).join("release/examples/patterns"))
+}
+
+/// The example of a distributed chat.
+fn chat(root: &Path) -> Result<PathBuf, Failure> {
+    Step::cargo("build the chat")
+        .args(["build", "--quiet", "--release", "--locked", "--package", "swarmmq-chat"])
+        .current_dir(root)
+        .run()?;
+    Ok(target_folder(root).join("release/swarmmq-chat"))
 }
 
 /// The base, less what the tests pin themselves, and then what the tests ask for.

@@ -4,6 +4,7 @@
 //! protocol, journal, resilience → nothing of ours      broker  → protocol
 //! cluster → broker, journal, protocol                  node    → cluster, broker, protocol, journal
 //! client  → protocol, resilience                       cli     → client, node, journal, protocol
+//! examples/chat → client
 //! ```
 //!
 //! `node → journal` is drawn because the node opens the journal, and `cli → journal` because
@@ -13,7 +14,7 @@ use super::{finding::Finding, finding::Severity, source::Source};
 use crate::json::Json;
 
 /// Folder of a crate, and the folders it may depend on.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("crates/protocol", &[]),
     ("crates/journal", &[]),
     ("crates/resilience", &[]),
@@ -22,6 +23,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("crates/node", &["crates/cluster", "crates/broker", "crates/protocol", "crates/journal"]),
     ("crates/client", &["crates/protocol", "crates/resilience"]),
     ("crates/cli", &["crates/client", "crates/node", "crates/journal", "crates/protocol"]),
+    // What users copy from uses what users have.
+    ("examples/chat", &["crates/client"]),
     ("xtask", &[]),
 ];
 
@@ -196,6 +199,7 @@ mod tests {
         assert!(found("crates/node", JOURNAL).is_empty());
         assert!(found("labs/01-cluster-heartbeat", JOURNAL).is_empty());
         assert!(found("crates/broker", &JOURNAL.replace("null", "\"dev\"")).is_empty());
+        assert_eq!(found("examples/chat", JOURNAL).len(), 1);
     }
 
     #[test]

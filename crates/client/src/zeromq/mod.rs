@@ -5,10 +5,12 @@
 //! - [`MdpClient`] asks the services of a Majordomo broker.
 //! - [`Worker`] is a worker of a Majordomo broker, or of a queue of the Paranoid Pirate protocol.
 //! - [`TitanicClient`] has requests stored by a Titanic service, and asks for their replies later.
+//! - [`Replier`] answers requests, as a `REP` socket behind a proxy or in front of its clients.
+//! - [`Publisher`] publishes by topic.
 //! - [`Subscriber`] keeps the last value of each topic, tells what it missed, and ends itself when it is too slow.
 //!
-//! Each pattern is a state machine without clock or socket, a driver that runs it, and a [`Socket`] below, which is a
-//! trait. [`OmqConnector`] makes those of crate `omq-tokio`.
+//! Each pattern that has time-outs is a state machine without clock or socket and a driver that runs it. Below each is a
+//! [`Socket`], which is a trait. [`OmqConnector`] makes those of crate `omq-tokio`.
 
 mod conversation;
 #[cfg(test)]
@@ -22,6 +24,8 @@ mod pirate;
 #[cfg(test)]
 mod pirate_tests;
 mod plain;
+mod publisher;
+mod replier;
 mod request_options;
 mod retrieval;
 mod snail;
@@ -38,6 +42,8 @@ pub use mdp_client::{MdpClient, MdpPart, MdpReply, REPLY_PARTS_MAX};
 pub use omq::{OmqConnector, OmqSocket};
 pub use pirate::NoReply;
 pub use plain::{LazyPirateClient, RequestError};
+pub use publisher::Publisher;
+pub use replier::{PlainRequest, Replier};
 pub use request_options::RequestOptions;
 pub use snail::{TimestampFormat, TooOld};
 pub use socket::{Connector, Frames, Socket, SocketError};

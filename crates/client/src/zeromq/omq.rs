@@ -14,11 +14,11 @@ use omq_tokio::{
 
 use crate::zeromq::socket::{Connector, Frames, Socket, SocketError};
 
-/// Makes `DEALER` or `SUB` sockets, of crate `omq-tokio`, over TCP or IPC. Without [`plain`](Self::plain) or
-/// [`curve`](Self::curve) they have no security (ZMTP's `NULL`).
+/// Makes `DEALER`, `SUB`, `PUB` or `REP` sockets, of crate `omq-tokio`, over TCP or IPC. Without [`plain`](Self::plain)
+/// or [`curve`](Self::curve) they have no security (ZMTP's `NULL`).
 ///
 /// With several addresses a `DEALER` connects to one at a time, and each further socket to the next, so that a request
-/// that is not answered is repeated elsewhere, as in the Guide's Freelance pattern. A `SUB` connects to all at once.
+/// that is not answered is repeated elsewhere, as in the Guide's Freelance pattern. All others connect to all at once.
 ///
 /// Its sockets live in the Tokio runtime in which they are made.
 #[derive(Clone)]
@@ -26,6 +26,10 @@ pub struct OmqConnector {
     socket_type: SocketType,
     endpoints: Vec<Endpoint>,
     next: usize,
+    /// Whether its sockets wait for connections in place of making them.
+    binds: bool,
+    /// Whether it has a password or a key to show.
+    has_credentials: bool,
     options: Options,
     linger: Duration,
 }
@@ -54,6 +58,22 @@ impl OmqConnector {
         Self::new(SocketType::Sub, endpoints)
     }
 
+    /// Makes sockets for a [`Publisher`](super::Publisher). Addresses as for [`dealer`](Self::dealer).
+    ///
+    /// # Errors
+    /// As for [`dealer`](Self::dealer).
+    pub fn publisher<E: AsRef<str>>(endpoints: impl IntoIterator<Item = E>) -> Result<Self, SocketError> {
+        Self::new(SocketType::Pub, endpoints)
+    }
+
+    /// Makes sockets for a [`Replier`](super::Replier). Addresses as for [`dealer`](Self::dealer).
+    ///
+    /// # Errors
+    /// As for [`dealer`](Self::dealer).
+    pub fn replier<E: AsRef<str>>(endpoints: impl IntoIterator<Item = E>) -> Result<Self, SocketError> {
+        Self::new(SocketType::Rep, endpoints)
+    }
+
     fn new<E: AsRef<str>>(
         socket_type: SocketType,
         endpoints: impl IntoIterator<Item = E>,
@@ -64,7 +84,32 @@ impl OmqConnector {
             return Err(SocketError::Configuration("there is no address".into()));
         }
         let options = Options::default().linger(Duration::ZERO).max_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { socket_type, endpoints, next: 0, options, linger: LINGER })
+        Ok(Self {
+            socket_type,
+            endpoints,
+            next: 0,
+            binds: false,
+            has_credentials: false,
+            options,
+            linger: LINGER,
+        })
+    }
+
+    /// Has its sockets wait for connections at all their addresses, in place of making them: `tcp://*:6000` is each
+    /// address of the machine. Whoever reaches the address is served (ZMTP's `NULL`): a connector with
+    /// [`plain`](Self::plain) or [`curve`](Self::curve), which are a client's, makes no such sockets.
+    #[must_use]
+    pub fn bound(self) -> Self {
+        Self { binds: true, ..self }
+    }
+
+    /// Asks a peer of ZMTP 3.1 or later every `interval` for a sign of life (its `PING`), and takes the connection for lost
+    /// when for as long nothing comes. Default: only what TCP tells. At least 1 ms.
+    #[must_use]
+    pub fn heartbeats(mut self, interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_millis(1));
+        self.options = self.options.heartbeat_interval(interval).heartbeat_timeout(interval);
+        self
     }
 
     /// How long a socket that is closed in good order still sends what is queued. Default 1 s.
@@ -101,6 +146,7 @@ impl OmqConnector {
             return Err(SocketError::Configuration(reason.into()));
         }
         self.options = self.options.plain_client(username, password);
+        self.has_credentials = true;
         Ok(self)
     }
 
@@ -117,12 +163,13 @@ impl OmqConnector {
         let secret = CurveSecretKey::from_z85(secret_key).map_err(|_| key_error("the secret key"))?;
         let keys = CurveKeypair { public: secret.derive_public(), secret };
         self.options = self.options.curve_client(keys, server);
+        self.has_credentials = true;
         Ok(self)
     }
 
     /// Where the next socket connects to.
     fn take_turn(&mut self) -> Vec<Endpoint> {
-        if self.socket_type == SocketType::Sub {
+        if self.socket_type != SocketType::Dealer {
             return self.endpoints.clone();
         }
         let turn = self.next;
@@ -145,7 +192,17 @@ impl Connector for OmqConnector {
     type Socket = OmqSocket;
 
     async fn connect(&mut self) -> Result<OmqSocket, SocketError> {
+        if self.binds && self.has_credentials {
+            let reason = "a socket that waits for connections has nobody to show a password or a key to";
+            return Err(SocketError::Configuration(reason.into()));
+        }
         let socket = omq_tokio::Socket::try_new(self.socket_type, self.options.clone()).map_err(failed)?;
+        if self.binds {
+            for endpoint in &self.endpoints {
+                socket.bind(endpoint.clone()).await.map_err(failed)?;
+            }
+            return Ok(OmqSocket { socket, linger: self.linger });
+        }
         for endpoint in self.take_turn() {
             socket.connect(endpoint).await.map_err(failed)?;
         }
@@ -158,6 +215,14 @@ impl Connector for OmqConnector {
 pub struct OmqSocket {
     socket: omq_tokio::Socket,
     linger: Duration,
+}
+
+impl OmqSocket {
+    /// Where it waits for connections, with the port that it was given; `None` if it does not.
+    #[must_use]
+    pub fn bound_to(&self) -> Option<String> {
+        self.socket.last_bound_endpoint().map(|endpoint| endpoint.to_string())
+    }
 }
 
 impl Socket for OmqSocket {

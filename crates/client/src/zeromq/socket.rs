@@ -25,7 +25,7 @@ pub enum SocketError {
     Failed(String),
 }
 
-/// A ZeroMQ socket: a `DEALER`, or a `SUB` where [`subscribe`](Self::subscribe) is used.
+/// A ZeroMQ socket: a `DEALER`, or what a pattern says that it needs.
 ///
 /// It connects again by itself when its connection is lost, as ZeroMQ sockets do, and queues what is sent meanwhile.
 pub trait Socket: Send + Sync {

@@ -8,6 +8,7 @@
 
 mod peer;
 mod requests;
+mod servers;
 mod subscribers;
 mod titanic;
 mod workers;
