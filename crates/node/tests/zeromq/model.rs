@@ -7,8 +7,10 @@ use bytes::Bytes;
 use swarmmq_cluster::Peer;
 use swarmmq_node::shards::{Shards, Tie};
 use swarmmq_protocol::id::{Receipt, Sequence};
+use swarmmq_protocol::info::DestinationInfo;
 use swarmmq_protocol::request::Verdict;
 use swarmmq_protocol::response::{Delivery, PutOutcome, PutReply, Response, SettleOutcome, SettleReply};
+use swarmmq_protocol::settings::DestinationSettings;
 use swarmmq_protocol::{EncodedMessage, ErrorCode, ErrorReply, Request};
 
 /// See the module.
@@ -34,6 +36,8 @@ pub(crate) struct State {
     pub(crate) credit: u32,
     pub(crate) written: usize,
     pub(crate) ties: usize,
+    /// What is ready is delivered to the last subscriber at once. The leases of those before it are void.
+    pub(crate) delivers: bool,
 }
 
 impl Model {
@@ -43,6 +47,19 @@ impl Model {
 
     pub(crate) fn payloads(&self) -> Vec<Bytes> {
         self.with(|state| state.stored.iter().map(|message| message.decode().unwrap().payload).collect())
+    }
+
+    fn deliver(&self) {
+        let (subscriber, deliveries) = self.with(|state| {
+            let subscriber = state.subscribers.last().filter(|_| state.delivers).cloned();
+            let taken = subscriber.as_ref().map(|_| std::iter::from_fn(|| state.lease()).collect::<Vec<_>>());
+            (subscriber, taken.unwrap_or_default())
+        });
+        if let Some((peer, subscription)) = subscriber
+            && !deliveries.is_empty()
+        {
+            peer.deliver(subscription, deliveries);
+        }
     }
 
     /// Answers what is held, the last first, and holds no more.
@@ -113,6 +130,11 @@ impl State {
                 Response::Settled(SettleReply { index: 1, outcomes: outcomes.collect() })
             }
             Request::Subscribe(_) => Response::Subscribed,
+            Request::DescribeDestination { destination } => {
+                let mut info = DestinationInfo::new(destination, DestinationSettings::queue(), 0);
+                info.messages = (self.ready.len() + self.leased.len()) as u64;
+                Response::Destination(Box::new(info))
+            }
             _ => Response::Done { index: 1 },
         }
     }
@@ -136,7 +158,11 @@ impl Tie for ModelTie {
             state.submitted += 1;
             match &request {
                 Request::Subscribe(subscribe) => {
-                    state.credit += subscribe.credit;
+                    state.credit = state.credit.saturating_add(subscribe.credit);
+                    if state.delivers {
+                        state.ready = state.leased.keys().chain(&state.ready).copied().collect();
+                        state.leased.clear();
+                    }
                     state.subscribers.push((self.peer.clone(), correlation));
                 }
                 // An empty queue: a pull that waits is never answered.
@@ -152,10 +178,11 @@ impl Tie for ModelTie {
         if let Some(response) = response {
             self.peer.reply(correlation, response);
         }
+        self.model.deliver();
     }
 
     fn credit(&self, _subscription: u64, messages: u32) {
-        self.model.with(|state| state.credit += messages);
+        self.model.with(|state| state.credit = state.credit.saturating_add(messages));
     }
 
     fn written(&self, _subscription: u64, bytes: usize) {

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::Model;
+use crate::model::{Model, State};
 
 /// Longer than anything takes that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +36,18 @@ impl Endpoint {
     }
 
     pub(crate) fn guarded(options: EndpointOptions, gate: &Arc<Gate>) -> Self {
-        let (model, stop) = (Model::default(), CancellationToken::new());
+        Self::beside(Model::default(), options, gate)
+    }
+
+    /// An endpoint beside shards that behave as they are told before it starts.
+    pub(crate) fn with_model(options: EndpointOptions, prepare: impl FnOnce(&mut State)) -> Self {
+        let model = Model::default();
+        model.with(prepare);
+        Self::beside(model, options, &Arc::default())
+    }
+
+    fn beside(model: Model, options: EndpointOptions, gate: &Arc<Gate>) -> Self {
+        let stop = CancellationToken::new();
         let shards: Arc<dyn Shards> = Arc::new(model.clone());
         let listening = start(vec![options], &shards, gate, &Metrics::new(0), &stop).unwrap().pop().unwrap();
         Self { model, listening, stop }

@@ -1,22 +1,23 @@
-//! Titanic behind real sockets, with the shards that a node has.
+//! Titanic behind real sockets, with the shards that a node has, and beside some that fail.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use swarmmq_broker::exchange::{PoolLimits, TitanicLimits};
 use swarmmq_cluster::Peer;
 use swarmmq_node::config::{Config, Listen, parse};
 use swarmmq_node::node::{Node, NodeOptions, Running};
-use swarmmq_node::zeromq::{Bound, Listening, Reason};
+use swarmmq_node::zeromq::{Bind, Bound, EndpointKind, EndpointOptions, Listening, Reason};
 use swarmmq_protocol::info::DestinationInfo;
 use swarmmq_protocol::response::{Delivery, Response};
 use swarmmq_protocol::settings::DestinationSettings;
-use swarmmq_protocol::{DestinationName, ErrorReply, Request};
+use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply, Request};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::raw::{Item, PATIENCE, Raw};
+use crate::raw::{Endpoint, Item, PATIENCE, Raw, message, until};
 
 fn config(folder: &Path, keys: &str, more: &str) -> Config {
     let text = format!(
@@ -100,7 +101,7 @@ async fn request(worker: &mut Raw) -> Vec<Vec<u8>> {
 async fn answer(worker: &mut Raw, request: &[Vec<u8>], body: &[u8]) {
     use tokio::io::AsyncWriteExt;
     let frames = [b"", &b"MDPW01"[..], b"\x03", &request[3], b"", body];
-    worker.stream.write_all(&crate::raw::message(&frames)).await.unwrap();
+    worker.stream.write_all(&message(&frames)).await.unwrap();
 }
 
 /// Answers of the shards.
@@ -242,7 +243,7 @@ async fn who_may_not_use_a_service_cannot_have_it_used_later() {
     let id = store(&mut client, "hello").await;
     client.send(&["", "MDPC01", "titanic.reply", &id]).await;
     let refused = || endpoint(&node).drops.of(Reason::Forbidden) == 2;
-    crate::raw::until("both are counted", refused).await;
+    until("both are counted", refused).await;
     let _ = node.shutdown().await;
 }
 
@@ -281,4 +282,51 @@ async fn a_stream_of_that_name_is_not_taken_for_a_queue() {
     assert_eq!(ask(&mut client, "titanic.request", &["echo", "x"]).await, ["500"]);
     assert_eq!(endpoint(&node).drops.of(Reason::Unavailable), 1);
     let _ = node.shutdown().await;
+}
+
+/// An endpoint beside shards whose answers the test decides.
+async fn beside_a_model() -> (Endpoint, Raw) {
+    let queue = DestinationName::new("titanic.test").unwrap();
+    let (pool, limits) = (PoolLimits::default(), TitanicLimits::default());
+    let bind = Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let kind = EndpointKind::Titanic { pool, limits, queue };
+    let endpoint =
+        Endpoint::with_model(EndpointOptions::new("test", kind, bind), |state| state.delivers = true);
+    let client = endpoint.peer("REQ").await;
+    (endpoint, client)
+}
+
+#[tokio::test]
+async fn the_end_of_the_subscription_has_everything_read_again() {
+    let (endpoint, mut client) = beside_a_model().await;
+    let id = store(&mut client, "hello").await;
+    let (peer, subscription) = endpoint.model.with(|state| state.subscribers.last().unwrap().clone());
+    peer.ended(subscription, ErrorReply::new(ErrorCode::NotLeader, "the test says so"));
+    until("it subscribes again", || endpoint.model.with(|state| state.subscribers.len()) == 2).await;
+    let opened = async { while ask(&mut client, "titanic.reply", &[&id]).await != ["300"] {} };
+    timeout(PATIENCE, opened).await.expect("the queue is not read again");
+    assert_eq!(ask(&mut client, "titanic.close", &[&id]).await, ["200"], "with the receipt of the new lease");
+    assert_eq!(endpoint.model.with(|state| state.leased.len()), 0);
+}
+
+#[tokio::test]
+async fn a_put_of_which_nobody_knows_whether_it_was_made_has_everything_read_again() {
+    let (endpoint, mut client) = beside_a_model().await;
+    store(&mut client, "hello").await;
+    for (code, subscriptions) in [(ErrorCode::DiskFull, 1), (ErrorCode::Unavailable, 2)] {
+        endpoint.model.with(|state| state.refuses = Some(code));
+        assert_eq!(ask(&mut client, "titanic.request", &["echo", "x"]).await, ["500"]);
+        endpoint.model.with(|state| state.refuses = None);
+        let stored = async { while ask(&mut client, "titanic.request", &["echo", "x"]).await[0] != "200" {} };
+        timeout(PATIENCE, stored).await.expect("nothing is stored any more");
+        assert_eq!(endpoint.model.with(|state| state.subscribers.len()), subscriptions, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_the_queue_can_never_take_is_400() {
+    let (endpoint, mut client) = beside_a_model().await;
+    endpoint.model.with(|state| state.refuses = Some(ErrorCode::TooLarge));
+    assert_eq!(ask(&mut client, "titanic.request", &["echo", "x"]).await, ["400"]);
+    assert_eq!(endpoint.listening.drops.of(Reason::LimitReached), 1);
 }

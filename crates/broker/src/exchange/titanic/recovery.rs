@@ -270,7 +270,12 @@ impl Titanic {
             return;
         }
         match (self.ledger.get(id).map(|entry| &entry.state), refusal) {
-            (Some(State::Storing { .. }), _) => self.refuse_to_store(id, peers),
+            (Some(State::Storing { .. }), Refusal::Never) => {
+                self.refuse_to_store(id, Status::Unknown, Drop::LimitReached, peers);
+            }
+            (Some(State::Storing { .. }), _) => {
+                self.refuse_to_store(id, Status::Error, Drop::Unavailable, peers);
+            }
             (Some(State::Replying { .. }), Refusal::Never) => self.give_up(now_ms, id, peers),
             (Some(State::Replying { .. }), Refusal::Later) => {
                 let at_ms = now_ms.saturating_add(RETRY_MS);
@@ -293,10 +298,10 @@ impl Titanic {
     }
 
     /// A request was not stored, as far as is known.
-    fn refuse_to_store(&mut self, id: u128, peers: &mut dyn Peers) {
+    fn refuse_to_store(&mut self, id: u128, status: Status, reason: Drop, peers: &mut dyn Peers) {
         if let Some(Entry { state: State::Storing { ask, .. }, .. }) = self.ledger.remove(id) {
-            peers.dropped(ask.peer, Drop::Unavailable);
-            self.clients.answer_kept(ask, StoreReply::Refused(Status::Error).body(), peers);
+            peers.dropped(ask.peer, reason);
+            self.clients.answer_kept(ask, StoreReply::Refused(status).body(), peers);
         }
     }
 

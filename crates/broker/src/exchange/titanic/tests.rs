@@ -5,7 +5,9 @@ use super::queue::{Fate, Queue};
 use super::record::{Kind, Record};
 use super::*;
 use crate::exchange::pool::model::{Model, frames, info};
-use crate::exchange::{Drop, Exchange, Frames, PeerId, PeerInfo, PoolLimits, Side, StorageEvent, Verb};
+use crate::exchange::{
+    Drop, Exchange, Frames, PeerId, PeerInfo, PoolLimits, Refusal, Side, StorageEvent, Verb,
+};
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -602,14 +604,25 @@ fn a_reply_that_can_never_be_stored_ends_its_request() {
     let id = world.store(client, b"1");
     let request = world.request(worker).unwrap();
     world.reply(worker, &request, &[b"too large for the queue"]);
-    let token = 2;
-    world.queue.asked.clear();
     while world.titanic.poll_storage().is_some() {}
-    let refused = StorageEvent::Refused { token, refusal: crate::exchange::Refusal::Never };
+    let refused = StorageEvent::Refused { token: 2, refusal: Refusal::Never };
     world.titanic.handle_storage(0, refused, &mut world.peers);
     assert_eq!(world.peers.dropped_for(Drop::LimitReached), 1);
     assert_eq!(world.retrieve(client, &id), ["400"]);
     assert_eq!(world.queue.len(), 0);
+}
+
+#[test]
+fn a_request_that_can_never_be_stored_is_400() {
+    let mut world = World::new();
+    let client = world.connect("ada");
+    world.begin(client, "titanic.request", &[b"echo", b"too large for the queue"]);
+    while world.titanic.poll_storage().is_some() {}
+    let refused = StorageEvent::Refused { token: 1, refusal: Refusal::Never };
+    world.titanic.handle_storage(0, refused, &mut world.peers);
+    assert_eq!(world.answer(client, "titanic.request"), ["400"]);
+    assert_eq!(world.peers.dropped_for(Drop::LimitReached), 1);
+    assert_eq!((world.queue.len(), world.titanic.stored()), (0, 0));
 }
 
 #[test]
