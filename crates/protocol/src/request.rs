@@ -4,9 +4,10 @@ use bytes::{BufMut, BytesMut};
 
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::id::{ProducerStamp, Receipt};
-use crate::limits::{BATCH_MAX, EXPLANATION_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{BATCH_MAX, EXPLANATION_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, WATCH_WAIT_MS_MAX};
 use crate::message::EncodedMessage;
-use crate::name::{DestinationName, GroupName};
+use crate::name::{DestinationName, GroupName, ServiceType};
+use crate::service::{Instance, InstanceKey, RegistryCursor};
 use crate::settings::{DestinationSettings, GroupSettings, Position};
 
 /// A request.
@@ -107,6 +108,23 @@ pub enum Request {
         /// To where.
         to: Position,
     },
+    /// Register an instance of a service, or say again that it lives.
+    Announce(Instance),
+    /// Take an instance out before its lease ends. One that is not there is as good as taken out.
+    Withdraw(InstanceKey),
+    /// Tell what is registered, or what has changed since.
+    Watch(Watch),
+}
+
+/// Ask a registry what is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// Of which service; of all, if none is named.
+    pub service: Option<ServiceType>,
+    /// Only what came behind this. None: all there is.
+    pub after: Option<RegistryCursor>,
+    /// Wait so long for something new, ms, at most 60,000. 0: do not wait.
+    pub wait_ms: u32,
 }
 
 /// Store messages in a destination, all or none but those refused one by one.
@@ -206,7 +224,11 @@ impl Request {
             | Self::DeleteGroup { destination, .. }
             | Self::PauseGroup { destination, .. }
             | Self::ResetGroup { destination, .. } => Some(destination),
-            Self::Unsubscribe { .. } | Self::ListDestinations { .. } => None,
+            Self::Unsubscribe { .. }
+            | Self::ListDestinations { .. }
+            | Self::Announce(_)
+            | Self::Withdraw(_)
+            | Self::Watch(_) => None,
         }
     }
 }
@@ -302,6 +324,28 @@ impl Decode for Settle {
     }
 }
 
+impl Encode for Watch {
+    fn encode(&self, out: &mut BytesMut) {
+        codec::put_option(out, self.service.as_ref(), |out, service| service.encode(out));
+        codec::put_option(out, self.after.as_ref(), |out, after| after.encode(out));
+        out.put_u32(self.wait_ms);
+    }
+}
+
+impl Decode for Watch {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let service = reader.option("service", ServiceType::decode)?;
+        let after = reader.option("cursor", RegistryCursor::decode)?;
+        let offset = reader.offset();
+        let wait_ms = reader.u32("wait")?;
+        if wait_ms > WATCH_WAIT_MS_MAX {
+            let (actual, limit) = (wait_ms as usize, WATCH_WAIT_MS_MAX as usize);
+            return Err(DecodeError::TooLarge { field: "wait", offset, actual, limit });
+        }
+        Ok(Self { service, after, wait_ms })
+    }
+}
+
 pub(crate) const PUT: u8 = 1;
 const PULL: u8 = 2;
 const SUBSCRIBE: u8 = 3;
@@ -318,6 +362,9 @@ const UPDATE_GROUP: u8 = 33;
 const DELETE_GROUP: u8 = 34;
 const PAUSE_GROUP: u8 = 35;
 const RESET_GROUP: u8 = 36;
+const ANNOUNCE: u8 = 48;
+const WITHDRAW: u8 = 49;
+const WATCH: u8 = 50;
 
 impl Encode for Request {
     fn encode(&self, out: &mut BytesMut) {
@@ -406,6 +453,18 @@ impl Encode for Request {
                 group.encode(out);
                 to.encode(out);
             }
+            Self::Announce(instance) => {
+                out.put_u8(ANNOUNCE);
+                instance.encode(out);
+            }
+            Self::Withdraw(key) => {
+                out.put_u8(WITHDRAW);
+                key.encode(out);
+            }
+            Self::Watch(watch) => {
+                out.put_u8(WATCH);
+                watch.encode(out);
+            }
         }
     }
 }
@@ -471,6 +530,9 @@ impl Decode for Request {
                 group: GroupName::decode(reader)?,
                 to: Position::decode(reader)?,
             },
+            ANNOUNCE => Self::Announce(Instance::decode(reader)?),
+            WITHDRAW => Self::Withdraw(InstanceKey::decode(reader)?),
+            WATCH => Self::Watch(Watch::decode(reader)?),
             other => return Err(reader.unknown("request", 1, u64::from(other))),
         })
     }

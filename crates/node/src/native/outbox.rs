@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use swarmmq_cluster::Peer;
 use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
 use swarmmq_protocol::response::{Delivery, Response};
+use swarmmq_protocol::service::{Instance, ServiceChange, ServiceNews, ServicesReply};
 use swarmmq_protocol::settings::Condition;
 use swarmmq_protocol::{ErrorCode, ErrorReply, Request};
 use tokio::sync::Notify;
@@ -55,6 +56,7 @@ impl Outgoing {
                 }
                 Self::Reply(_, Response::Destinations(infos)) => infos.iter().map(info_cost).sum(),
                 Self::Reply(_, Response::Destination(info)) => info_cost(info),
+                Self::Reply(_, Response::Services(reply)) => services_cost(reply),
                 Self::Reply(_, Response::Put(reply)) => size_of_val(reply.runs.as_slice()),
                 Self::Reply(_, Response::Settled(reply)) => size_of_val(reply.outcomes.as_slice()),
                 Self::Reply(_, Response::Error(error)) | Self::Ended(_, error) | Self::Goodbye(error) => {
@@ -62,6 +64,24 @@ impl Outgoing {
                 }
                 _ => 0,
             }
+    }
+}
+
+fn services_cost(reply: &ServicesReply) -> usize {
+    let instance = |one: &Instance| {
+        let metadata: usize = one.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+        size_of::<Instance>() + one.endpoint.len() + metadata
+    };
+    match &reply.news {
+        ServiceNews::All(all) => all.iter().map(instance).sum(),
+        ServiceNews::Changes(changes) => changes
+            .iter()
+            .map(|change| match change {
+                ServiceChange::Registered(one) => instance(one),
+                _ => size_of::<ServiceChange>(),
+            })
+            .sum(),
+        _ => 0,
     }
 }
 
@@ -207,6 +227,8 @@ impl Outbox {
         let kind = match request {
             Request::Put(_) => Kind::Put,
             Request::Pull(_) => Kind::Pull,
+            // It waits for news as a pull waits for messages.
+            Request::Watch(_) => Kind::Pull,
             Request::Subscribe(_) => Kind::Subscribe,
             Request::Unsubscribe { subscription } => Kind::Unsubscribe(*subscription),
             _ => Kind::Work,
@@ -235,6 +257,11 @@ impl Outbox {
             (Kind::Pull, Request::Pull(pull)) => {
                 at_most("pulls under way", state.pulls, self.pulls_max())?;
                 wait_ms = u64::from(pull.wait_ms);
+                state.pulls += 1;
+            }
+            (Kind::Pull, Request::Watch(watch)) => {
+                at_most("pulls and watches under way", state.pulls, self.pulls_max())?;
+                wait_ms = u64::from(watch.wait_ms);
                 state.pulls += 1;
             }
             (Kind::Subscribe, _) => {
