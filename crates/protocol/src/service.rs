@@ -8,7 +8,7 @@ use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::limits::{
     ENDPOINT_BYTES_MAX, LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, METADATA_BYTES_MAX, METADATA_MAX, SERVICES_MAX,
 };
-use crate::name::{InstanceId, ServiceType};
+use crate::name::{InstanceId, NameError, ServiceType};
 
 /// How an instance says that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,17 @@ impl std::fmt::Display for InstanceKey {
     /// As a registry of keys has it: `/services/{service}/{id}`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "/services/{}/{}", self.service, self.id)
+    }
+}
+
+impl std::str::FromStr for InstanceKey {
+    type Err = NameError;
+
+    /// Reads `{service}/{id}`, also behind `/services/`.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let text = text.strip_prefix("/services/").unwrap_or(text);
+        let (service, id) = text.split_once('/').unwrap_or((text, ""));
+        Ok(Self::new(ServiceType::new(service)?, InstanceId::new(id)?))
     }
 }
 
