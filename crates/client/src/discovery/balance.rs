@@ -13,10 +13,17 @@ use super::view::{Snapshot, View};
 /// among equals they take turns. Cheap to clone; all clones count together.
 ///
 /// An instance that says it is not healthy gets nothing, and neither does one whose lease has ended.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Balancer {
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    takes_part: Arc<dyn Fn(&Instance) -> bool + Send + Sync>,
     state: Arc<Mutex<State>>,
+}
+
+impl std::fmt::Debug for Balancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Balancer").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +60,18 @@ impl Balancer {
     /// Spreads over the instances of `view`.
     #[must_use]
     pub fn new(view: &View) -> Self {
-        Self { snapshots: view.subscribe(), state: Arc::default() }
+        Self::among(view, |_| true)
+    }
+
+    /// Spreads over those instances of `view` that take part, as by their metadata.
+    #[must_use]
+    pub fn among(view: &View, takes_part: impl Fn(&Instance) -> bool + Send + Sync + 'static) -> Self {
+        Self { snapshots: view.subscribe(), takes_part: Arc::new(takes_part), state: Arc::default() }
+    }
+
+    /// Whether an instance is given work.
+    fn takes_work(&self, instance: &Instance) -> bool {
+        instance.health == Health::Healthy && (self.takes_part)(instance)
     }
 
     /// Whose turn it is, or `None` where no instance is healthy.
@@ -62,8 +80,8 @@ impl Balancer {
         let mut state = self.state.lock();
         // A clone of this balancer may have seen a later one.
         if state.version.is_none_or(|version| version < snapshot.version()) {
-            let healthy = snapshot.instances().values().filter(|one| one.health == Health::Healthy);
-            state.shares.set_members(healthy.map(|one| &one.key));
+            let members = snapshot.instances().values().filter(|one| self.takes_work(one));
+            state.shares.set_members(members.map(|one| &one.key));
             state.version = Some(snapshot.version());
         }
         let turn = state.shares.pick()?;

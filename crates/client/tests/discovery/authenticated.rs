@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 use swarmmq::TlsOptions;
 use swarmmq::discovery::{
     Discovery, DiscoveryError, EtcdDiscovery, EtcdOptions, NodeDiscovery, Registration, RegistrationOptions,
@@ -19,14 +21,17 @@ fn certificates(etcd: &Etcd) {
     let write = |name: &str, text: String| std::fs::write(etcd.folder().join(name), text).unwrap();
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "ca");
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     write("ca.pem", ca.pem());
-    for (name, usage) in
-        [("server", ExtendedKeyUsagePurpose::ServerAuth), ("client", ExtendedKeyUsagePurpose::ClientAuth)]
-    {
+    let (serves, connects) = (ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth);
+    // The gateway of etcd connects to etcd itself, by the server's certificate.
+    for (name, usages) in [("server", vec![serves, connects.clone()]), ("client", vec![connects])] {
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-        // The gateway of etcd connects to etcd itself, by the server's certificate.
-        params.extended_key_usages = vec![usage, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = usages;
+        // With users, etcd's gateway wants no common name in a client's certificate.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &ca).unwrap();
         write(&format!("{name}.pem"), certificate.pem());
@@ -56,7 +61,8 @@ async fn etcd_asks_for_a_certificate_and_a_password_and_forgets_its_tokens() {
     certificates(&etcd);
     users(&etcd).await;
     etcd.kill();
-    let file = |name: &str| etcd.folder().join(name).display().to_string();
+    let folder = etcd.folder().to_owned();
+    let file = |name: &str| folder.join(name).display().to_string();
     let (certificate, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
     let files = ["--cert-file", &certificate, "--key-file", &key, "--trusted-ca-file", &ca];
     // Tokens of a second: a registration outlives several of them.

@@ -13,6 +13,9 @@ use super::messages::{AuthenticateRequest, AuthenticateResponse, Piece, Trouble}
 use super::options::{EtcdOptions, wrong};
 use super::target::Target;
 
+/// Most bytes of an answer that makes no sense that are shown.
+const TEXT_BYTES_MAX: usize = 200;
+
 /// Why a call failed.
 pub(super) enum CallError {
     /// The member says so.
@@ -142,7 +145,11 @@ impl Gateway {
             Err(_) if status.is_server_error() => {
                 CallError::Failed(DiscoveryError::Away(format!("{} says {status}", target.authority)))
             }
-            Err(_) => CallError::Failed(DiscoveryError::Protocol(format!("{} says {status}", target.authority))),
+            Err(_) => {
+                let text = String::from_utf8_lossy(body.get(..TEXT_BYTES_MAX).unwrap_or(&body)).into_owned();
+                let text = format!("{} says {status}: {text:?}", target.authority);
+                CallError::Failed(DiscoveryError::Refused(text))
+            }
         })
     }
 
