@@ -22,12 +22,14 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let python = environment(root, &requirements(&own))?;
     let binary = release_binary(root)?;
     let patterns = patterns(root)?;
+    let events = security_events(root)?;
     Step::new("interop", python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args([tests])
         .args(args)
         .env("SWARMMQ_BIN", binary)
         .env("SWARMMQ_PATTERNS", patterns)
+        .env("SWARMMQ_SECURITY_EVENTS", events)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(root)
         .run()
@@ -41,6 +43,15 @@ fn patterns(root: &Path) -> Result<PathBuf, Failure> {
         .current_dir(root)
         .run()?;
     Ok(target_folder(root).join("release/examples/patterns"))
+}
+
+/// The example whose producers and consumers meet those in Python.
+fn security_events(root: &Path) -> Result<PathBuf, Failure> {
+    Step::cargo("build the security events")
+        .args(["build", "--quiet", "--release", "--locked", "--package", "security-events"])
+        .current_dir(root)
+        .run()?;
+    Ok(target_folder(root).join("release/security-events"))
 }
 
 /// The base, less what the tests pin themselves, and then what the tests ask for.

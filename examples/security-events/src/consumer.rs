@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt as _;
+use futures_util::future::{join_all, try_join_all};
 use omq_tokio::{Options, Socket, SocketType};
 use prost::Message as _;
 use serde_json::json;
@@ -116,11 +118,8 @@ impl Intake {
     /// Connects to the producers that are healthy and do not connect by themselves, and leaves the others.
     async fn follow(&mut self, snapshot: &Snapshot) -> Result<()> {
         let waits = |one: &&Instance| one.metadata.get(DIAL).is_none_or(|value| value != DIAL_CONSUMER);
-        let wanted: HashMap<InstanceKey, String> = snapshot
-            .healthy()
-            .filter(waits)
-            .map(|one| (one.key.clone(), one.endpoint.clone()))
-            .collect();
+        let wanted: HashMap<InstanceKey, String> =
+            snapshot.healthy().filter(waits).map(|one| (one.key.clone(), one.endpoint.clone())).collect();
         let left: Vec<InstanceKey> = self
             .connected
             .iter()
@@ -174,6 +173,12 @@ impl Work {
         self.count.is_some_and(|count| self.figures.events() >= count)
     }
 
+    /// Most events to process at once.
+    fn batch_max(&self) -> usize {
+        let left = self.count.map_or(u64::MAX, |count| count.saturating_sub(self.figures.events()));
+        usize::try_from(left).unwrap_or(usize::MAX).min(QUEUE as usize)
+    }
+
     fn read(&self, bytes: &[u8]) -> Option<NetworkSecurityEvent> {
         match NetworkSecurityEvent::decode(bytes) {
             Ok(event) if !event.event_id.is_empty() => Some(event),
@@ -205,7 +210,9 @@ impl Work {
 fn show(event: &NetworkSecurityEvent) {
     let (features, geo) = (event.network_features.as_ref(), event.geo_enrichment.as_ref());
     let city = |place: Option<&crate::event::GeoLocationInfo>| {
-        place.map_or("?".to_owned(), |place| format!("{}, {} ({})", place.city_name, place.country_name, place.isp_name))
+        place.map_or("?".to_owned(), |place| {
+            format!("{}, {} ({})", place.city_name, place.country_name, place.isp_name)
+        })
     };
     if let Some(of) = features {
         info!(
@@ -228,7 +235,10 @@ fn show(event: &NetworkSecurityEvent) {
     if let Some(node) = &event.capturing_node {
         info!("captured by {} on {} ({})", node.node_id, node.node_hostname, node.physical_location);
     }
-    info!(event_id = event.event_id, "{}: threat score {:.3}", event.final_classification, event.overall_threat_score);
+    info!(
+        event_id = event.event_id,
+        "{}: threat score {:.3}", event.final_classification, event.overall_threat_score
+    );
 }
 
 async fn run_durable(options: Consumer, json: bool) -> Result<()> {
@@ -256,9 +266,9 @@ async fn run_durable(options: Consumer, json: bool) -> Result<()> {
             () = signals.asked() => break,
             _ = telling.tick() => work.figures.tell(),
             delivered = events.next() => {
-                let Some(delivered) = delivered else { break };
-                let delivered = delivered?;
-                process(delivered, &results, &mut work, key.id.as_str()).await?;
+                let Some(first) = delivered else { break };
+                let batch = gather(first?, &mut events, work.batch_max())?;
+                process(batch, &results, &mut work, key.id.as_str()).await?;
             }
         }
     }
@@ -271,40 +281,63 @@ async fn run_durable(options: Consumer, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Processes an event: what was done is stored before the event is acknowledged.
+/// The events that have come already, at most so many.
+fn gather(first: Delivered, events: &mut swarmmq::Consumer, batch_max: usize) -> Result<Vec<Delivered>> {
+    let mut batch = vec![first];
+    while batch.len() < batch_max
+        && let Some(Some(next)) = events.next().now_or_never()
+    {
+        batch.push(next?);
+    }
+    Ok(batch)
+}
+
+/// Processes events: what was done is stored before they are acknowledged, with one sync for all of them.
 async fn process(
-    delivered: Delivered,
+    batch: Vec<Delivered>,
     results: &swarmmq::Producer,
     work: &mut Work,
     consumer: &str,
 ) -> Result<()> {
-    let bytes = delivered.message().payload.clone();
-    let Some(event) = work.read(&bytes) else {
-        delivered.reject("it is no NetworkSecurityEvent").await?;
-        return Ok(());
-    };
-    let Ok(id) = message_id(&event.event_id) else {
-        delivered.reject("its event id is no UUID").await?;
-        return Ok(());
-    };
+    let mut puts = Vec::with_capacity(batch.len());
+    for delivered in batch {
+        let payload = &delivered.message().payload;
+        let bytes = payload.len();
+        match work.read(payload).map(|event| (message_id(&event.event_id), event)) {
+            Some((Ok(id), event)) => {
+                let put = put_for_certain(results.clone(), result(&event, consumer).id(id));
+                puts.push(async move { Ok::<_, anyhow::Error>((put.await?, event, bytes, delivered)) });
+            }
+            _ => delivered.reject("it is no NetworkSecurityEvent with a UUID").await?,
+        }
+    }
+    let done = try_join_all(puts).await?;
+    let new = done.iter().filter(|(is_duplicate, ..)| !is_duplicate);
+    work.record.add(new.map(|(_, event, ..)| event.event_id.as_str()))?;
+    let mut acks = Vec::with_capacity(done.len());
+    for (is_duplicate, event, bytes, delivered) in done {
+        if is_duplicate {
+            work.duplicates += 1;
+            debug!(event_id = event.event_id, "was processed before");
+        } else {
+            work.processed(&event, bytes);
+        }
+        acks.push(delivered.ack());
+    }
+    for error in join_all(acks).await.into_iter().filter_map(Result::err) {
+        // It comes again, and is recognised.
+        debug!("not acknowledged: {error}");
+    }
+    Ok(())
+}
+
+/// What was done with an event.
+fn result(event: &NetworkSecurityEvent, consumer: &str) -> Message {
     let result = json!({
         "event_id": event.event_id,
         "consumer": consumer,
         "classification": event.final_classification,
         "threat_score": event.overall_threat_score,
     });
-    let is_duplicate =
-        put_for_certain(results.clone(), Message::new(result.to_string().into_bytes()).id(id)).await?;
-    if is_duplicate {
-        work.duplicates += 1;
-        debug!(event_id = event.event_id, "was processed before");
-    } else {
-        work.processed(&event, bytes.len());
-        work.record.add([event.event_id.as_str()])?;
-    }
-    if let Err(error) = delivered.ack().await {
-        // It comes again, and is recognised.
-        debug!(event_id = event.event_id, "not acknowledged: {error}");
-    }
-    Ok(())
+    Message::new(result.to_string().into_bytes())
 }

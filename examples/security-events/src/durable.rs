@@ -17,7 +17,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use swarmmq::{Client, DestinationName, DestinationSettings, Error, ErrorCode, Message, MessageId, Producer};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -47,7 +48,8 @@ impl Names {
 
     /// Makes both, or finds them made.
     pub(crate) async fn make(&self, client: &Client) -> Result<()> {
-        let settings = [(&self.queue, DestinationSettings::queue()), (&self.processed, DestinationSettings::stream())];
+        let settings =
+            [(&self.queue, DestinationSettings::queue()), (&self.processed, DestinationSettings::stream())];
         for (name, mut settings) in settings {
             settings.dedup_window_ms = u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX);
             settings.dedup_ids_max = IDS_MAX;
@@ -64,7 +66,8 @@ impl Names {
 
 /// The id of an event as that of a message.
 pub(crate) fn message_id(event_id: &str) -> Result<MessageId> {
-    let uuid = uuid::Uuid::parse_str(event_id).with_context(|| format!("the event id {event_id:?} is no UUID"))?;
+    let uuid =
+        uuid::Uuid::parse_str(event_id).with_context(|| format!("the event id {event_id:?} is no UUID"))?;
     Ok(MessageId(uuid.as_u128()))
 }
 
@@ -132,11 +135,18 @@ impl Outlet {
         Ok(())
     }
 
-    /// Waits for the next event that is stored.
-    pub(crate) async fn settled(&mut self) -> Result<Settled> {
-        match self.under_way.next().await {
-            Some(settled) => settled,
+    /// Waits for the next event that is stored, and gives all that are.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn settled(&mut self) -> Result<Vec<Settled>> {
+        let mut all = match self.under_way.next().await {
+            Some(first) => vec![first?],
             None => std::future::pending().await,
+        };
+        while let Some(Some(next)) = self.under_way.next().now_or_never() {
+            all.push(next?);
         }
+        Ok(all)
     }
 }

@@ -26,7 +26,8 @@ impl Summary {
         }
         let sum: u64 = numbers.iter().sum();
         let mean = sum as f64 / count as f64;
-        let variance = numbers.iter().map(|number| (*number as f64 - mean).powi(2)).sum::<f64>() / count as f64;
+        let variance =
+            numbers.iter().map(|number| (*number as f64 - mean).powi(2)).sum::<f64>() / count as f64;
         Self {
             count,
             sum,
@@ -94,10 +95,7 @@ impl Bulks {
         let count = runs.len() as f64;
         let bytes: u64 = runs.iter().flatten().map(|packet| packet.bytes).sum();
         let packets = runs.iter().flatten().count() as f64;
-        let took_us: u64 = runs
-            .iter()
-            .filter_map(|run| Some(run.last()?.at_us - run.first()?.at_us))
-            .sum();
+        let took_us: u64 = runs.iter().filter_map(|run| Some(run.last()?.at_us - run.first()?.at_us)).sum();
         Self {
             bytes: ratio(bytes as f64, count),
             packets: ratio(packets, count),

@@ -54,11 +54,23 @@ pub(crate) struct Place {
     pub(crate) discovery: Registry,
 
     /// Address of a node, for its registry and its queues
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9001", env = "SWARMMQ_NODE", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        default_value = "localhost:9001",
+        env = "SWARMMQ_NODE",
+        value_delimiter = ','
+    )]
     pub(crate) node: Vec<String>,
 
     /// Members of etcd
-    #[arg(long, value_name = "URL", default_value = "http://localhost:2379", env = "ETCD_ENDPOINTS", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://localhost:2379",
+        env = "ETCD_ENDPOINTS",
+        value_delimiter = ','
+    )]
     pub(crate) etcd: Vec<String>,
 
     /// Certificates (PEM) that vouch for etcd

@@ -9,7 +9,7 @@ use swarmmq::discovery::{Discovery, Instance, Registration, View};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
-use crate::durable::Outlet;
+use crate::durable::{Outlet, Settled};
 use crate::figures::{Figures, INTERVAL};
 use crate::generator::Generator;
 use crate::options::Producer;
@@ -46,9 +46,7 @@ pub(crate) async fn run(options: Producer, json: bool) -> Result<()> {
             () = signals.asked() => break,
             _ = telling.tick() => figures.tell(),
             settled = way.settled(), if way.has_under_way() => {
-                let settled = settled?;
-                record.add([settled.event_id.as_str()])?;
-                figures.add(settled.bytes, settled.latency_us);
+                take_note(&settled?, &mut record, &mut figures)?;
             }
             () = pace.next(), if !is_done && way.has_room() => {
                 made += 1;
@@ -120,8 +118,8 @@ impl Way {
         }
     }
 
-    /// Waits for the next event that is stored.
-    async fn settled(&mut self) -> Result<crate::durable::Settled> {
+    /// Waits for the next events that are stored.
+    async fn settled(&mut self) -> Result<Vec<Settled>> {
         match self {
             Self::Direct(_) => std::future::pending().await,
             Self::Durable(outlet) => outlet.settled().await,
@@ -134,14 +132,19 @@ impl Way {
             Self::Direct(spread) => spread.close().await,
             Self::Durable(mut outlet) => {
                 while outlet.has_under_way() {
-                    let settled = outlet.settled().await?;
-                    record.add([settled.event_id.as_str()])?;
-                    figures.add(settled.bytes, settled.latency_us);
+                    take_note(&outlet.settled().await?, record, figures)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// One sync for all of them.
+fn take_note(settled: &[Settled], record: &mut Record, figures: &mut Figures) -> Result<()> {
+    record.add(settled.iter().map(|one| one.event_id.as_str()))?;
+    settled.iter().for_each(|one| figures.add(one.bytes, one.latency_us));
+    Ok(())
 }
 
 fn say_made(first: bool, event_id: &str, bytes: usize) {

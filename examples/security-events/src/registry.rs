@@ -34,7 +34,10 @@ impl Place {
         for node in &self.node {
             options = options.address(node);
         }
-        options.connect().await.with_context(|| format!("cannot connect to the node at {}", self.node.join(", ")))
+        options
+            .connect()
+            .await
+            .with_context(|| format!("cannot connect to the node at {}", self.node.join(", ")))
     }
 
     /// The registry, if there is to be one.
@@ -84,7 +87,11 @@ impl Identity {
     }
 
     /// Registers the instance, and keeps it registered.
-    pub(crate) fn register(&self, registry: &Arc<dyn Discovery>, mut instance: Instance) -> Result<Registration> {
+    pub(crate) fn register(
+        &self,
+        registry: &Arc<dyn Discovery>,
+        mut instance: Instance,
+    ) -> Result<Registration> {
         instance.ttl_ms = u32::try_from(self.ttl.as_millis()).context("--ttl")?;
         let drain_file = self.drain_file.clone();
         let options = RegistrationOptions::default()

@@ -58,19 +58,10 @@ impl Spread {
         let bound = Socket::try_new(SocketType::Push, options())?;
         let endpoint = bound.bind(endpoint).await?.to_string();
         info!("PUSH socket bound to {endpoint}");
-        let listens = |instance: &Instance| {
-            instance.metadata.get(DIAL).is_some_and(|value| value == DIAL_CONSUMER)
-        };
+        let listens =
+            |instance: &Instance| instance.metadata.get(DIAL).is_some_and(|value| value == DIAL_CONSUMER);
         let balancer = view.as_ref().map(|view| Balancer::among(view, listens));
-        Ok(Self {
-            bound,
-            endpoint,
-            view,
-            balancer,
-            lines: HashMap::new(),
-            again: VecDeque::new(),
-            turn: 0,
-        })
+        Ok(Self { bound, endpoint, view, balancer, lines: HashMap::new(), again: VecDeque::new(), turn: 0 })
     }
 
     /// Where consumers connect to.

@@ -47,7 +47,9 @@ fn table(instances: &[Instance], now_ms: u64) -> Vec<String> {
     });
     let rows: Vec<[String; 4]> = std::iter::once(head).chain(rows).collect();
     let widths: Vec<usize> = (0..4)
-        .map(|nth| rows.iter().filter_map(|row| row.get(nth)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|nth| {
+            rows.iter().filter_map(|row| row.get(nth)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
         .collect();
     let line = |row: &[String; 4]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -64,7 +66,8 @@ mod tests {
     fn columns_are_aligned_and_harmless() {
         let mut one = Instance::new("producer/a".parse().unwrap(), "tcp://a\u{1b}[31m:1");
         one.heartbeat_ms = 4_000;
-        let two = Instance { heartbeat_ms: 9_000, ..Instance::new("producer/long".parse().unwrap(), "tcp://b:1") };
+        let two =
+            Instance { heartbeat_ms: 9_000, ..Instance::new("producer/long".parse().unwrap(), "tcp://b:1") };
         assert_eq!(
             table(&[one, two], 10_000),
             [

@@ -27,11 +27,23 @@ fn instance(key: InstanceKey, ttl_ms: u32, healthy: bool) -> Instance {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Announce { of: u8, id: u8, ttl_ms: u32, healthy: bool },
-    Withdraw { of: u8, id: u8 },
-    Pass { ms: u64 },
+    Announce {
+        of: u8,
+        id: u8,
+        ttl_ms: u32,
+        healthy: bool,
+    },
+    Withdraw {
+        of: u8,
+        id: u8,
+    },
+    Pass {
+        ms: u64,
+    },
     /// A watcher asks what is new.
-    Look { watcher: usize },
+    Look {
+        watcher: usize,
+    },
     /// The registry forgets everything.
     Restart,
 }

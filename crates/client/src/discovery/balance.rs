@@ -86,9 +86,7 @@ impl Balancer {
         }
         let turn = state.shares.pick()?;
         match snapshot.instances().get(&turn.key) {
-            Some(instance) => {
-                Some(Pick { instance: instance.clone(), turn, state: self.state.clone() })
-            }
+            Some(instance) => Some(Pick { instance: instance.clone(), turn, state: self.state.clone() }),
             None => {
                 state.shares.finish(&turn);
                 None

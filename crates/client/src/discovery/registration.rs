@@ -131,6 +131,7 @@ impl Registration {
             state,
             clock: LeaseClock::new(Instant::now(), ttl),
             options: options.clone(),
+            last_trouble: None,
         };
         let (stopped, asked) = (stop.clone(), farewell.clone());
         let task = tokio::spawn(async move {
@@ -184,6 +185,8 @@ struct Keeper {
     state: watch::Sender<RegistrationState>,
     clock: LeaseClock,
     options: RegistrationOptions,
+    /// What failed when that was told last.
+    last_trouble: Option<(bool, String)>,
 }
 
 impl Keeper {
@@ -219,6 +222,7 @@ impl Keeper {
         match answer {
             Ok(()) => {
                 self.clock.handle_announced(sent);
+                self.last_trouble = None;
                 self.is_registered(instance);
             }
             Err(error) => {
@@ -241,13 +245,21 @@ impl Keeper {
                 tracing::info!(ttl_ms, "Registered again as: {}", instance.key);
             }
             RegistrationState::Registered => {
-                tracing::debug!(heartbeat_ms = instance.heartbeat_ms, "renewed the lease of {}", instance.key);
+                tracing::debug!(
+                    heartbeat_ms = instance.heartbeat_ms,
+                    "renewed the lease of {}",
+                    instance.key
+                );
             }
         }
     }
 
-    fn has_failed(&self, instance: &Instance, error: &DiscoveryError, is_held: bool) {
+    fn has_failed(&mut self, instance: &Instance, error: &DiscoveryError, is_held: bool) {
         let reason = error.to_string();
+        // The same again is no news.
+        if self.last_trouble.replace((is_held, reason.clone())).as_ref() == Some(&(is_held, reason.clone())) {
+            return;
+        }
         tracing::warn!(instance = %instance.key, is_held, "cannot register now, and will try again: {reason}");
         self.state.send_if_modified(|state| match state {
             RegistrationState::Registering => false,

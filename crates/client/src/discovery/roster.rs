@@ -40,8 +40,9 @@ impl Roster {
         let before = self.at.replace(reply.at);
         match reply.news {
             ServiceNews::All(all) => {
-                let began_anew = before
-                    .is_some_and(|before| before.epoch != reply.at.epoch || before.revision > reply.at.revision);
+                let began_anew = before.is_some_and(|before| {
+                    before.epoch != reply.at.epoch || before.revision > reply.at.revision
+                });
                 self.replace(now, all, began_anew)
             }
             ServiceNews::Changes(changes) => {

@@ -90,6 +90,7 @@ impl View {
             snapshots: sender,
             roster: Roster::default(),
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
+            last_trouble: None,
         };
         let stopped = stop.clone();
         tokio::spawn(async move {
@@ -130,6 +131,8 @@ struct Task {
     snapshots: watch::Sender<Arc<Snapshot>>,
     roster: Roster,
     backoff: Backoff,
+    /// Why the registry was away when that was told last.
+    last_trouble: Option<String>,
 }
 
 impl Task {
@@ -151,6 +154,7 @@ impl Task {
             match self.pass(watching.next()).await {
                 Ok(reply) => {
                     self.backoff.reset();
+                    self.last_trouble = None;
                     let is_changed = !self.roster.handle(Instant::now(), reply).is_empty();
                     self.tell(Some(ViewState::Current), is_changed);
                 }
@@ -180,8 +184,13 @@ impl Task {
         }
     }
 
-    fn is_stale(&self, error: &DiscoveryError) {
+    fn is_stale(&mut self, error: &DiscoveryError) {
         let reason = error.to_string();
+        // The same again is no news.
+        if self.last_trouble.as_ref() == Some(&reason) {
+            return;
+        }
+        self.last_trouble = Some(reason.clone());
         let state = match self.snapshots.borrow().state() {
             ViewState::Connecting => ViewState::Connecting,
             ViewState::Stale { since, .. } => ViewState::Stale { since: *since, reason: reason.clone() },

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair,
 };
 use swarmmq::TlsOptions;
 use swarmmq::discovery::{
@@ -27,7 +28,8 @@ fn certificates(etcd: &Etcd) {
     let (serves, connects) = (ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth);
     // The gateway of etcd connects to etcd itself, by the server's certificate.
     for (name, usages) in [("server", vec![serves, connects.clone()]), ("client", vec![connects])] {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        let mut params =
+            CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         params.extended_key_usages = usages;
         // With users, etcd's gateway wants no common name in a client's certificate.
         params.distinguished_name = DistinguishedName::new();
@@ -48,8 +50,9 @@ async fn users(etcd: &Etcd) {
     post("/v3/auth/user/add", r#"{"name":"events","password":"s3cret"}"#.into()).await;
     post("/v3/auth/role/add", r#"{"name":"services"}"#.into()).await;
     let (key, end) = (STANDARD.encode("/services/"), STANDARD.encode("/services0"));
-    let permission =
-        format!(r#"{{"name":"services","perm":{{"permType":"READWRITE","key":"{key}","range_end":"{end}"}}}}"#);
+    let permission = format!(
+        r#"{{"name":"services","perm":{{"permType":"READWRITE","key":"{key}","range_end":"{end}"}}}}"#
+    );
     post("/v3/auth/role/grant", permission).await;
     post("/v3/auth/user/grant", r#"{"user":"events","role":"services"}"#.into()).await;
     post("/v3/auth/enable", "{}".into()).await;

@@ -66,8 +66,11 @@ async fn a_watch_resumes_where_it_was(registry: &dyn Discovery, other: &dyn Disc
     while told.len() < 3 {
         told.extend(changes(&mut watching).await);
     }
-    let all =
-        [ServiceChange::Registered(one.clone()), ServiceChange::Gone(one.key), ServiceChange::Registered(two)];
+    let all = [
+        ServiceChange::Registered(one.clone()),
+        ServiceChange::Gone(one.key),
+        ServiceChange::Registered(two),
+    ];
     assert_eq!(told, all);
 }
 
@@ -117,7 +120,8 @@ async fn a_health_check_decides(registry: &Arc<dyn Discovery>, other: &Arc<dyn D
     };
     let before = heartbeat(&snapshot);
     ill.send_replace(true);
-    let after = within("ill", view.until(|now| now.instances().len() == 1 && now.healthy().count() == 0)).await;
+    let after =
+        within("ill", view.until(|now| now.instances().len() == 1 && now.healthy().count() == 0)).await;
     assert!(heartbeat(&after) > before, "who looks after its health says when");
     ill.send_replace(false);
     within("well again", view.until(|snapshot| snapshot.healthy().count() == 1)).await;
@@ -168,7 +172,10 @@ async fn a_view_can_be_started_before_there_is_anybody() {
     let mut node = TestNode::start().await;
     let registry = node.registry().await;
     let view = View::start(registry, "nobody".parse().unwrap());
-    within("it is current", view.until(|snapshot| *snapshot.state() == swarmmq::discovery::ViewState::Current))
-        .await;
+    within(
+        "it is current",
+        view.until(|snapshot| *snapshot.state() == swarmmq::discovery::ViewState::Current),
+    )
+    .await;
     node.stop().await;
 }

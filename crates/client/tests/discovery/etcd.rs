@@ -67,7 +67,10 @@ impl Etcd {
             .stderr(std::fs::File::create(self.folder.path().join("log")).unwrap())
             .spawn();
         self.process = Some(spawned.unwrap_or_else(|error| {
-            panic!("cannot start {:?}, which these tests need: {error}. Install etcd-server, or set ETCD_BIN", program())
+            panic!(
+                "cannot start {:?}, which these tests need: {error}. Install etcd-server, or set ETCD_BIN",
+                program()
+            )
         }));
     }
 

@@ -31,7 +31,8 @@ fn has_missed(view: &View, id: &'static str) -> Arc<AtomicBool> {
 }
 
 async fn until_stale(view: &View) {
-    let is_stale = |snapshot: &swarmmq::discovery::Snapshot| matches!(snapshot.state(), ViewState::Stale { .. });
+    let is_stale =
+        |snapshot: &swarmmq::discovery::Snapshot| matches!(snapshot.state(), ViewState::Stale { .. });
     within("the view says that it is stale", view.until(is_stale)).await;
 }
 

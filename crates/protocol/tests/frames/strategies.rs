@@ -6,9 +6,9 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
+use swarmmq_protocol::limits::{LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, WATCH_WAIT_MS_MAX};
 use swarmmq_protocol::message::EncodedMessage;
 use swarmmq_protocol::native::{Credential, Frame, Hello, Welcome};
-use swarmmq_protocol::limits::{LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, WATCH_WAIT_MS_MAX};
 use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict, Watch};
 use swarmmq_protocol::response::{Delivery, PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
 use swarmmq_protocol::service::{
@@ -306,8 +306,7 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
             .prop_map(|(index, outcomes)| Response::Settled(SettleReply { index, outcomes })),
         destination_info().prop_map(|info| Response::Destination(Box::new(info))),
         vec(destination_info(), 0..3).prop_map(Response::Destinations),
-        (cursor(), service_news())
-            .prop_map(|(at, news)| Response::Services(ServicesReply { at, news })),
+        (cursor(), service_news()).prop_map(|(at, news)| Response::Services(ServicesReply { at, news })),
     ]
 }
 

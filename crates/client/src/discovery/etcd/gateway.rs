@@ -134,7 +134,8 @@ impl Gateway {
         // A member that has lost its cluster ends what streams, instead of being silent.
         let mut headers = vec![("grpc-metadata-hasleader", "true")];
         headers.extend(token.map(|token| ("authorization", token)));
-        let answer = self.http.post(target, path, &headers, body.to_vec()).await.map_err(CallError::Failed)?;
+        let answer =
+            self.http.post(target, path, &headers, body.to_vec()).await.map_err(CallError::Failed)?;
         if answer.status.is_success() {
             return Ok(answer);
         }

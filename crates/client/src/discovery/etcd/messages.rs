@@ -207,7 +207,8 @@ mod tests {
     fn errors_are_read_in_every_shape() {
         let plain = json!({"error": "etcdserver: requested lease not found", "code": 5, "message": "etcdserver: requested lease not found"});
         assert!(Trouble::of(&plain).is_not_found());
-        let streamed = json!({"grpc_code": 16, "http_code": 401, "message": "etcdserver: invalid auth token"});
+        let streamed =
+            json!({"grpc_code": 16, "http_code": 401, "message": "etcdserver: invalid auth token"});
         assert!(Trouble::of(&streamed).is_about_the_token());
         let nested = json!({"error": {"grpc_code": 14, "message": "etcdserver: no leader"}});
         assert!(Trouble::of(&nested).is_temporary());

@@ -76,8 +76,8 @@ pub(super) fn read_key(entry: &KeyValue) -> Option<InstanceKey> {
 pub(super) fn read_value(key: InstanceKey, entry: &KeyValue) -> Result<Instance, String> {
     let bytes = STANDARD.decode(&entry.value).map_err(|error| error.to_string())?;
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    let ttl_ms = (record.ttl_seconds * 1000.0)
-        .clamp(f64::from(LEASE_TTL_MS_MIN), f64::from(LEASE_TTL_MS_MAX)) as u32;
+    let ttl_ms =
+        (record.ttl_seconds * 1000.0).clamp(f64::from(LEASE_TTL_MS_MIN), f64::from(LEASE_TTL_MS_MAX)) as u32;
     let is_healthy = record.health.eq_ignore_ascii_case(Health::Healthy.as_str());
     let instance = Instance {
         key,
@@ -180,7 +180,11 @@ mod tests {
     use super::*;
 
     fn entry(value: &str) -> KeyValue {
-        KeyValue { key: STANDARD.encode("/services/producer/p1"), value: STANDARD.encode(value), mod_revision: 1 }
+        KeyValue {
+            key: STANDARD.encode("/services/producer/p1"),
+            value: STANDARD.encode(value),
+            mod_revision: 1,
+        }
     }
 
     fn read(value: &str) -> Result<Instance, String> {
@@ -223,7 +227,8 @@ mod tests {
     fn what_others_write_is_read_as_well() {
         let one = read(r#"{"endpoint":"tcp://a:1","health":"healthy","last_heartbeat":1758542400}"#).unwrap();
         assert_eq!((one.heartbeat_ms, one.ttl_ms), (1_758_542_400_000, 60_000));
-        let one = read(r#"{"endpoint":"tcp://a:1","health":"unhealthy","last_heartbeat":"1758542400123"}"#).unwrap();
+        let one = read(r#"{"endpoint":"tcp://a:1","health":"unhealthy","last_heartbeat":"1758542400123"}"#)
+            .unwrap();
         assert_eq!((one.heartbeat_ms, one.health), (1_758_542_400_123, Health::Unhealthy));
         let one = read(r#"{"endpoint":"tcp://a:1","more":[1]}"#).unwrap();
         assert_eq!((one.heartbeat_ms, one.health), (0, Health::Healthy));

@@ -40,7 +40,8 @@ mod tests {
         assert_eq!(Target::parse("http://etcd:2379").unwrap(), target(false, "etcd:2379"));
         assert_eq!(Target::parse("https://[::1]:2379/").unwrap(), target(true, "[::1]:2379"));
         assert_eq!(Target::parse("etcd:2379").unwrap(), target(false, "etcd:2379"));
-        for wrong in ["etcd", "http://etcd", "ftp://etcd:1", "http://a:1/v3", "http://u@a:1", "http://:1", ""] {
+        for wrong in ["etcd", "http://etcd", "ftp://etcd:1", "http://a:1/v3", "http://u@a:1", "http://:1", ""]
+        {
             assert!(Target::parse(wrong).is_err(), "{wrong}");
         }
     }
