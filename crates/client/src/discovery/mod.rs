@@ -32,6 +32,10 @@
 //! # }
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/discovery.md")]
+mod guide {}
+
 mod balance;
 mod error;
 #[cfg(feature = "etcd")]
