@@ -4,10 +4,10 @@ use bytes::{BufMut, BytesMut};
 
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::id::{ProducerStamp, Receipt};
-use crate::limits::{BATCH_MAX, EXPLANATION_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, WATCH_WAIT_MS_MAX};
+use crate::limits::{BATCH_MAX, EXPLANATION_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX};
 use crate::message::EncodedMessage;
-use crate::name::{DestinationName, GroupName, ServiceType};
-use crate::service::{Instance, InstanceKey, RegistryCursor};
+use crate::name::{DestinationName, GroupName};
+use crate::service::{Instance, InstanceKey, Watch};
 use crate::settings::{DestinationSettings, GroupSettings, Position};
 
 /// A request.
@@ -114,17 +114,6 @@ pub enum Request {
     Withdraw(InstanceKey),
     /// Tell what is registered, or what has changed since.
     Watch(Watch),
-}
-
-/// Ask a registry what is new.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watch {
-    /// Of which service; of all, if none is named.
-    pub service: Option<ServiceType>,
-    /// Only what came behind this. None: all there is.
-    pub after: Option<RegistryCursor>,
-    /// Wait so long for something new, ms, at most 60,000. 0: do not wait.
-    pub wait_ms: u32,
 }
 
 /// Store messages in a destination, all or none but those refused one by one.
@@ -321,28 +310,6 @@ impl Decode for Settle {
             verdict: Verdict::decode(reader)?,
             receipts: some("receipts", reader.list("receipts", BATCH_MAX, Receipt::BYTES, Receipt::decode)?)?,
         })
-    }
-}
-
-impl Encode for Watch {
-    fn encode(&self, out: &mut BytesMut) {
-        codec::put_option(out, self.service.as_ref(), |out, service| service.encode(out));
-        codec::put_option(out, self.after.as_ref(), |out, after| after.encode(out));
-        out.put_u32(self.wait_ms);
-    }
-}
-
-impl Decode for Watch {
-    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let service = reader.option("service", ServiceType::decode)?;
-        let after = reader.option("cursor", RegistryCursor::decode)?;
-        let offset = reader.offset();
-        let wait_ms = reader.u32("wait")?;
-        if wait_ms > WATCH_WAIT_MS_MAX {
-            let (actual, limit) = (wait_ms as usize, WATCH_WAIT_MS_MAX as usize);
-            return Err(DecodeError::TooLarge { field: "wait", offset, actual, limit });
-        }
-        Ok(Self { service, after, wait_ms })
     }
 }
 

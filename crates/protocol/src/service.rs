@@ -7,6 +7,7 @@ use bytes::{BufMut, BytesMut};
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::limits::{
     ENDPOINT_BYTES_MAX, LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, METADATA_BYTES_MAX, METADATA_MAX, SERVICES_MAX,
+    WATCH_WAIT_MS_MAX,
 };
 use crate::name::{InstanceId, NameError, ServiceType};
 
@@ -168,6 +169,17 @@ pub struct RegistryCursor {
     pub revision: u64,
 }
 
+/// Ask a registry what is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// Of which service; of all, if none is named.
+    pub service: Option<ServiceType>,
+    /// Only what came behind this. None: all there is.
+    pub after: Option<RegistryCursor>,
+    /// Wait so long for something new, ms, at most 60,000. 0: do not wait.
+    pub wait_ms: u32,
+}
+
 /// Something that has happened to an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -285,6 +297,28 @@ impl Encode for RegistryCursor {
 impl Decode for RegistryCursor {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self { epoch: reader.u64("epoch")?, revision: reader.u64("revision")? })
+    }
+}
+
+impl Encode for Watch {
+    fn encode(&self, out: &mut BytesMut) {
+        codec::put_option(out, self.service.as_ref(), |out, service| service.encode(out));
+        codec::put_option(out, self.after.as_ref(), |out, after| after.encode(out));
+        out.put_u32(self.wait_ms);
+    }
+}
+
+impl Decode for Watch {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let service = reader.option("service", ServiceType::decode)?;
+        let after = reader.option("cursor", RegistryCursor::decode)?;
+        let offset = reader.offset();
+        let wait_ms = reader.u32("wait")?;
+        if wait_ms > WATCH_WAIT_MS_MAX {
+            let (actual, limit) = (wait_ms as usize, WATCH_WAIT_MS_MAX as usize);
+            return Err(DecodeError::TooLarge { field: "wait", offset, actual, limit });
+        }
+        Ok(Self { service, after, wait_ms })
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use swarmmq_protocol::ServiceType;
-use swarmmq_protocol::request::{Request, Watch};
+use swarmmq_protocol::request::Request;
 use swarmmq_protocol::response::Response;
-use swarmmq_protocol::service::{Instance, InstanceKey, RegistryCursor, ServicesReply};
+use swarmmq_protocol::service::{Instance, InstanceKey, RegistryCursor, ServicesReply, Watch};
 use tokio::time::timeout;
 
 use super::error::DiscoveryError;

@@ -79,6 +79,7 @@ impl Etcd {
         let registry = self.registry();
         within("etcd answers", async {
             while registry.list(None).await.is_err() {
+                // sleep: between two looks at the condition, with a deadline.
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         })

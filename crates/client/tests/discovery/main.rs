@@ -11,6 +11,7 @@
 mod authenticated;
 mod conformance;
 mod etcd;
+mod line;
 mod node;
 mod outage;
 

@@ -16,13 +16,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use swarmmq_cluster::Peer;
-use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
 use swarmmq_protocol::response::{Delivery, Response};
-use swarmmq_protocol::service::{Instance, ServiceChange, ServiceNews, ServicesReply};
-use swarmmq_protocol::settings::Condition;
 use swarmmq_protocol::{ErrorCode, ErrorReply, Request};
 use tokio::sync::Notify;
 
+use crate::native::cost;
 use crate::native::inbound::Item;
 use crate::native::options::NativeOptions;
 use crate::native::shared::{Shared, stopping};
@@ -46,63 +44,16 @@ pub(crate) enum Outgoing {
 impl Outgoing {
     /// Bytes it holds, about.
     pub(crate) fn cost(&self) -> usize {
-        let messages = |deliveries: &[Delivery]| -> usize {
-            deliveries.iter().map(|delivery| Delivery::OVERHEAD_BYTES + delivery.message.len()).sum()
-        };
         ENTRY_BYTES
             + match self {
-                Self::Reply(_, Response::Messages(deliveries)) | Self::Deliveries(_, deliveries) => {
-                    messages(deliveries)
-                }
-                Self::Reply(_, Response::Destinations(infos)) => infos.iter().map(info_cost).sum(),
-                Self::Reply(_, Response::Destination(info)) => info_cost(info),
-                Self::Reply(_, Response::Services(reply)) => services_cost(reply),
-                Self::Reply(_, Response::Put(reply)) => size_of_val(reply.runs.as_slice()),
-                Self::Reply(_, Response::Settled(reply)) => size_of_val(reply.outcomes.as_slice()),
+                Self::Deliveries(_, deliveries) => cost::of_deliveries(deliveries),
                 Self::Reply(_, Response::Error(error)) | Self::Ended(_, error) | Self::Goodbye(error) => {
                     error.explanation.len() + error.leader.as_ref().map_or(0, String::len)
                 }
-                _ => 0,
+                Self::Reply(_, response) => cost::of_response(response),
+                Self::Ping(_) | Self::Pong(_) => 0,
             }
     }
-}
-
-fn services_cost(reply: &ServicesReply) -> usize {
-    let instance = |one: &Instance| {
-        let metadata: usize = one.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        size_of::<Instance>() + one.endpoint.len() + metadata
-    };
-    match &reply.news {
-        ServiceNews::All(all) => all.iter().map(instance).sum(),
-        ServiceNews::Changes(changes) => changes
-            .iter()
-            .map(|change| match change {
-                ServiceChange::Registered(one) => instance(one),
-                _ => size_of::<ServiceChange>(),
-            })
-            .sum(),
-        _ => 0,
-    }
-}
-
-fn info_cost(info: &DestinationInfo) -> usize {
-    let groups: usize = info.groups.iter().map(group_cost).sum();
-    size_of::<DestinationInfo>() + info.name.as_str().len() + groups
-}
-
-fn group_cost(group: &GroupInfo) -> usize {
-    let filter: usize = group.settings.filter.iter().map(condition_cost).sum();
-    let dead_letter = group.settings.dead_letter.as_ref().map_or(0, |name| name.as_str().len());
-    size_of::<GroupInfo>() + group.name.as_str().len() + dead_letter + filter
-}
-
-fn condition_cost(condition: &Condition) -> usize {
-    let held = match condition {
-        Condition::KeyIs(bytes) | Condition::KeyStartsWith(bytes) => bytes.len(),
-        Condition::HeaderIs(name, value) => name.len() + value.len(),
-        _ => 0,
-    };
-    size_of::<Condition>() + held
 }
 
 /// How much more a session may read.

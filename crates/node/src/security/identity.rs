@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use swarmmq_broker::exchange::Verb;
-use swarmmq_protocol::request::{Request, Watch};
+use swarmmq_protocol::request::Request;
+use swarmmq_protocol::service::Watch;
 use swarmmq_protocol::settings::GroupSettings;
 use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply, ServiceType};
 

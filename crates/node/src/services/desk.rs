@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use swarmmq_broker::registry::{Registry, RegistryLimits};
-use swarmmq_protocol::request::Watch;
 use swarmmq_protocol::response::Response;
-use swarmmq_protocol::service::{Instance, InstanceKey, RegistryCursor, ServiceNews, ServicesReply};
+use swarmmq_protocol::service::{Instance, InstanceKey, RegistryCursor, ServiceNews, ServicesReply, Watch};
 use swarmmq_protocol::{ErrorCode, ErrorReply, ServiceType};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -71,7 +70,7 @@ impl Services {
         match announced {
             Ok(is_new) => {
                 if is_new {
-                    tracing::info!(instance = %key, "a service instance is registered");
+                    tracing::debug!(instance = %key, "a service instance is registered");
                 }
                 Response::Done { index: 0 }
             }
@@ -86,7 +85,7 @@ impl Services {
         self.tell(&registry);
         drop(registry);
         if was_there {
-            tracing::info!(instance = %key, "a service instance has left");
+            tracing::debug!(instance = %key, "a service instance has left");
         }
         Response::Done { index: 0 }
     }

@@ -4,10 +4,10 @@ use bytes::{Bytes, BytesMut};
 use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
 use swarmmq_protocol::limits::FRAME_BYTES_MAX;
 use swarmmq_protocol::native::{Credential, Frame, Hello, Welcome, decode_frame, encode_frame};
-use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict, Watch};
+use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict};
 use swarmmq_protocol::response::{Delivery, PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
 use swarmmq_protocol::service::{
-    Health, Instance, InstanceKey, RegistryCursor, ServiceChange, ServiceNews, ServicesReply,
+    Health, Instance, InstanceKey, RegistryCursor, ServiceChange, ServiceNews, ServicesReply, Watch,
 };
 use swarmmq_protocol::settings::{Condition, DestinationSettings, GroupSettings, Position};
 use swarmmq_protocol::{

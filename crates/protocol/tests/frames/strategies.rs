@@ -9,10 +9,10 @@ use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
 use swarmmq_protocol::limits::{LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, WATCH_WAIT_MS_MAX};
 use swarmmq_protocol::message::EncodedMessage;
 use swarmmq_protocol::native::{Credential, Frame, Hello, Welcome};
-use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict, Watch};
+use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict};
 use swarmmq_protocol::response::{Delivery, PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
 use swarmmq_protocol::service::{
-    Health, Instance, InstanceKey, RegistryCursor, ServiceChange, ServiceNews, ServicesReply,
+    Health, Instance, InstanceKey, RegistryCursor, ServiceChange, ServiceNews, ServicesReply, Watch,
 };
 use swarmmq_protocol::settings::{
     Condition, DestinationKind, DestinationSettings, GroupSettings, Overflow, Position,
