@@ -226,7 +226,7 @@ def test_a_python_consumer_reads_every_field_of_our_producers_events(start, cont
     socket.connect(bind)
     record = tmp_path / "sent.jsonl"
     words = ["--discovery", "none", "--bind", bind, "--rate", 0, "--count", 50, "--record", record]
-    start("producer", "producer", "--id", "p1", *words)
+    producer = start("producer", "producer", "--id", "p1", *words)
     received = []
     for _ in range(50):
         frames = socket.recv_multipart()
@@ -252,7 +252,9 @@ def test_a_python_consumer_reads_every_field_of_our_producers_events(start, cont
         assert abs(event.event_timestamp.ToMilliseconds() / 1000 - time.time()) < 3600
         uuid.UUID(event.event_id)
     assert len(set(received)) == 50
-    until("the producer has recorded what it sent", lambda: sorted(ids(record)) == sorted(received))
+    assert producer.process.wait(PATIENCE) == 0
+    assert ids(record) == received
+    assert "total: 50 sent" in producer.output()
 
 
 def test_our_consumer_reads_events_in_which_a_python_producer_has_set_every_field(start, context, schema, tmp_path):

@@ -41,6 +41,9 @@ pub(crate) async fn run(options: Producer, json: bool) -> Result<()> {
     let mut made = 0;
     loop {
         let is_done = options.count.is_some_and(|count| made >= count);
+        if is_done && !way.has_under_way() {
+            break;
+        }
         tokio::select! {
             biased;
             () = signals.asked() => break,
@@ -69,7 +72,6 @@ pub(crate) async fn run(options: Producer, json: bool) -> Result<()> {
                     }
                 }
             }
-            else => break,
         }
     }
     if let Some(registration) = registration {
