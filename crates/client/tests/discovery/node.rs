@@ -31,7 +31,7 @@ impl TestNode {
 
     pub(crate) async fn start_again(&mut self) {
         let text = format!(
-            "node: {{ data_dir: {:?} }}\ncluster: {{ shards: 1 }}\n\
+            "node: {{ data_dir: {:?} }}\ncluster: {{ shards: 1 }}\nzeromq: {{ endpoints: [] }}\n\
              journal: {{ segment_size: 4MiB, reserve_size: 1MiB }}\n{}",
             self.folder.path(),
             self.security
