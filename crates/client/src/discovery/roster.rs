@@ -172,6 +172,8 @@ mod tests {
                             unheard.clear();
                             ServiceNews::All(there.values().cloned().collect())
                         } else {
+                            // Whoever is heard of is not forgotten any more, dead or alive.
+                            forgotten.retain(|key, _| unheard.iter().all(|change| change.key() != key));
                             ServiceNews::Changes(std::mem::take(&mut unheard))
                         };
                         if heard_epoch != epoch && heard_epoch != 0 {
@@ -181,7 +183,7 @@ mod tests {
                         }
                         heard_epoch = epoch;
                         changes = roster.handle(now, ServicesReply { at: RegistryCursor { epoch, revision }, news });
-                        forgotten.retain(|key, _| !there.contains_key(key) && roster.instances().contains_key(key));
+                        forgotten.retain(|key, _| !there.contains_key(key));
                         let missing: Vec<_> = forgotten.keys().collect();
                         let extra: Vec<_> =
                             roster.instances().keys().filter(|key| !there.contains_key(key)).collect();
