@@ -86,7 +86,7 @@ impl Discovery for NodeDiscovery {
         service: Option<&'a ServiceType>,
         after: Option<RegistryCursor>,
     ) -> Pending<'a, Box<dyn Watching>> {
-        let watching = NodeWatching { discovery: self.clone(), service: service.cloned(), after };
+        let watching = NodeWatching { discovery: self.clone(), service: service.cloned(), after, wait_ms: 0 };
         Box::pin(async move { Ok(Box::new(watching) as Box<dyn Watching>) })
     }
 }
@@ -96,16 +96,18 @@ struct NodeWatching {
     discovery: NodeDiscovery,
     service: Option<ServiceType>,
     after: Option<RegistryCursor>,
+    /// The first answer comes at once, also where there is nothing new: who asks knows then that the node is there.
+    wait_ms: u32,
 }
 
 impl Watching for NodeWatching {
     fn next(&mut self) -> Pending<'_, ServicesReply> {
         Box::pin(async move {
-            let watch = Watch { service: self.service.clone(), after: self.after, wait_ms: WAIT_MS };
-            let wait = Duration::from_millis(u64::from(WAIT_MS));
+            let watch = Watch { service: self.service.clone(), after: self.after, wait_ms: self.wait_ms };
+            let wait = Duration::from_millis(u64::from(self.wait_ms));
             match self.discovery.ask(Request::Watch(watch), wait).await? {
                 Response::Services(reply) => {
-                    self.after = Some(reply.at);
+                    (self.after, self.wait_ms) = (Some(reply.at), WAIT_MS);
                     Ok(reply)
                 }
                 other => Err(failed(unexpected(&other))),

@@ -57,7 +57,8 @@ pub trait Discovery: Send + Sync + 'static {
 /// After an error it is of no use any more: begin another, behind what the last piece said.
 pub trait Watching: Send {
     /// Waits for what is new. A piece without changes says that there was nothing up to its cursor; a piece with all
-    /// there is comes first where the watch began with nothing, and wherever the registry does not remember far enough.
+    /// there is comes first where the watch began with nothing, and wherever the registry does not remember far enough. The
+    /// first piece comes soon, so that it is known whether the registry is there.
     ///
     /// # Errors
     /// [`DiscoveryError`].

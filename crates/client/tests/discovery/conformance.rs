@@ -10,7 +10,7 @@ use swarmmq::discovery::{
 
 use super::etcd::Etcd;
 use super::node::TestNode;
-use super::{instance, until_ids, view, within};
+use super::{instance, lasting, until_ids, view, within};
 
 /// The next change that is told.
 async fn changes(watching: &mut Box<dyn Watching>) -> Vec<ServiceChange> {
@@ -26,6 +26,7 @@ async fn changes(watching: &mut Box<dyn Watching>) -> Vec<ServiceChange> {
 async fn keeps_what_it_promises(registry: Arc<dyn Discovery>, other: Arc<dyn Discovery>) {
     what_is_announced_is_listed(&*registry, &*other).await;
     a_watch_resumes_where_it_was(&*registry, &*other).await;
+    a_watch_without_news_shows_a_sign_of_life(&*registry, &*other).await;
     a_lease_that_is_not_renewed_runs_out(&*registry, &other).await;
     a_registration_stays_and_leaves(&registry, &other).await;
     a_health_check_decides(&registry, &other).await;
@@ -34,10 +35,10 @@ async fn keeps_what_it_promises(registry: Arc<dyn Discovery>, other: Arc<dyn Dis
 
 async fn what_is_announced_is_listed(registry: &dyn Discovery, other: &dyn Discovery) {
     let service = "listed".parse().unwrap();
-    let mut one = instance("listed/b").with("zone", "eu");
+    let mut one = lasting("listed/b").with("zone", "eu");
     (one.heartbeat_ms, one.health) = (1_700_000_000_123, Health::Unhealthy);
-    let two = instance("listed/a");
-    for instance in [&one, &two, &instance("listed2/a")] {
+    let two = lasting("listed/a");
+    for instance in [&one, &two, &lasting("listed2/a")] {
         registry.announce(instance).await.unwrap();
     }
     assert_eq!(other.list(Some(&service)).await.unwrap(), [two.clone(), one.clone()]);
@@ -54,7 +55,7 @@ async fn a_watch_resumes_where_it_was(registry: &dyn Discovery, other: &dyn Disc
     let mut watching = other.watch(Some(&service), None).await.unwrap();
     let first = within("all there is", watching.next()).await.unwrap();
     assert_eq!(first.news, ServiceNews::All(Vec::new()));
-    let (one, two) = (instance("resumed/a"), instance("resumed/b"));
+    let (one, two) = (lasting("resumed/a"), lasting("resumed/b"));
     registry.announce(&one).await.unwrap();
     assert_eq!(changes(&mut watching).await, [ServiceChange::Registered(one.clone())]);
     drop(watching);
@@ -72,6 +73,19 @@ async fn a_watch_resumes_where_it_was(registry: &dyn Discovery, other: &dyn Disc
         ServiceChange::Registered(two),
     ];
     assert_eq!(told, all);
+}
+
+/// A view that resumes must not wait for the next change to know that the registry is there.
+async fn a_watch_without_news_shows_a_sign_of_life(registry: &dyn Discovery, other: &dyn Discovery) {
+    let service = "quiet".parse().unwrap();
+    registry.announce(&lasting("quiet/a")).await.unwrap();
+    let mut watching = other.watch(Some(&service), None).await.unwrap();
+    let all = within("all there is", watching.next()).await.unwrap();
+    // Somebody else's change.
+    registry.announce(&lasting("loud/a")).await.unwrap();
+    let mut watching = other.watch(Some(&service), Some(all.at)).await.unwrap();
+    let soon = tokio::time::timeout(std::time::Duration::from_secs(20), watching.next());
+    assert_eq!(soon.await.expect("soon").unwrap().news, ServiceNews::Changes(Vec::new()));
 }
 
 async fn a_lease_that_is_not_renewed_runs_out(registry: &dyn Discovery, other: &Arc<dyn Discovery>) {

@@ -26,20 +26,44 @@ pub(crate) struct Etcd {
     folder: TempDir,
     client_port: u16,
     peer_port: u16,
+    name: String,
+    /// The members of its cluster, as etcd wants them.
+    cluster: String,
     process: Option<Child>,
 }
 
 impl Etcd {
     pub(crate) async fn start() -> Self {
-        let mut etcd = Self {
-            folder: tempfile::tempdir().unwrap(),
-            client_port: free_port(),
-            peer_port: free_port(),
-            process: None,
-        };
+        let mut etcd = Self::alone("one");
         etcd.spawn("http", &[]);
         etcd.answers().await;
         etcd
+    }
+
+    /// Three members of one cluster.
+    pub(crate) async fn start_cluster() -> Vec<Self> {
+        let mut members: Vec<Self> = ["one", "two", "three"].map(Self::alone).into();
+        let cluster = members.iter().map(|one| one.cluster.clone()).collect::<Vec<_>>().join(",");
+        for member in &mut members {
+            member.cluster.clone_from(&cluster);
+            member.spawn("http", &[]);
+        }
+        for member in &members {
+            member.answers().await;
+        }
+        members
+    }
+
+    fn alone(name: &str) -> Self {
+        let peer_port = free_port();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            client_port: free_port(),
+            peer_port,
+            name: name.into(),
+            cluster: format!("{name}=http://127.0.0.1:{peer_port}"),
+            process: None,
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -55,11 +79,10 @@ impl Etcd {
         let client = format!("{scheme}://127.0.0.1:{}", self.client_port);
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
         let spawned = Command::new(program())
-            .args(["--name", "one", "--data-dir"])
+            .args(["--name", &self.name, "--initial-cluster", &self.cluster, "--data-dir"])
             .arg(self.folder.path().join("data"))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("one={peer}")])
             // Elections in a tenth of a second, and with them leases of as little as one.
             .args(["--heartbeat-interval", "10", "--election-timeout", "100"])
             .args(more)

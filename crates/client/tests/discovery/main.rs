@@ -30,8 +30,14 @@ async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
     }
 }
 
+/// An instance whose lease outlives a test.
+fn lasting(key: &str) -> Instance {
+    Instance::new(key.parse().unwrap(), format!("tcp://{}:5555", key.replace('/', ".")))
+}
+
+/// An instance whose lease runs out if it is not renewed.
 fn instance(key: &str) -> Instance {
-    let mut instance = Instance::new(key.parse().unwrap(), format!("tcp://{}:5555", key.replace('/', ".")));
+    let mut instance = lasting(key);
     instance.ttl_ms = 2_000;
     instance
 }

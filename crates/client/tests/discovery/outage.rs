@@ -186,3 +186,38 @@ async fn another_member_is_asked_when_one_does_not_answer() {
     registry.announce(&instance("worker/a")).await.unwrap();
     until_ids(&view, &["a"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_etcd_die_in_turn_and_then_most_of_them() {
+    let mut members = Etcd::start_cluster().await;
+    let options = members.iter().fold(EtcdOptions::default(), |options, member| {
+        options.endpoint(format!("http://127.0.0.1:{}", member.port()))
+    });
+    let registry: Arc<dyn Discovery> = Arc::new(EtcdDiscovery::new(&options).unwrap());
+    let view = view(&registry, "worker");
+    let mut staying = instance("worker/staying");
+    staying.ttl_ms = 10_000;
+    let staying = Registration::start(registry.clone(), staying, RegistrationOptions::default()).unwrap();
+    until_ids(&view, &["staying"]).await;
+    let missed = has_missed(&view, "staying");
+    // One of them is the one that is watched.
+    for nth in 0..members.len() {
+        members[nth].kill();
+        let (health, count) = if nth % 2 == 0 { (Health::Unhealthy, 0) } else { (Health::Healthy, 1) };
+        staying.set_health(health);
+        within("the view is told by another", view.until(|now| now.healthy().count() == count)).await;
+        members[nth].start_again().await;
+    }
+    // What is left of two dead ones is alive and has no leader: it must not pass for a silent registry.
+    members[0].kill();
+    members[1].kill();
+    until_stale(&view).await;
+    let mut state = staying.state();
+    let failing = |state: &RegistrationState| matches!(state, RegistrationState::Failing { .. });
+    within("the registration says so", state.wait_for(failing)).await.unwrap();
+    members[0].spawn("http", &[]);
+    members[1].start_again().await;
+    until_current(&view).await;
+    within("it is registered", staying.registered()).await;
+    assert!(!missed.load(Ordering::SeqCst), "whoever lived through it was there all the time");
+}

@@ -2,7 +2,7 @@
 
 use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
 use swarmmq_protocol::response::{Delivery, Response};
-use swarmmq_protocol::service::{Instance, ServiceChange, ServiceNews, ServicesReply};
+use swarmmq_protocol::service::{Instance, InstanceKey, ServiceChange, ServiceNews, ServicesReply};
 use swarmmq_protocol::settings::Condition;
 
 /// What an answer holds beyond itself. An error is counted by whoever queues it.
@@ -54,11 +54,16 @@ fn of_services(reply: &ServicesReply) -> usize {
 fn of_change(change: &ServiceChange) -> usize {
     match change {
         ServiceChange::Registered(instance) => of_instance(instance),
-        _ => size_of::<ServiceChange>(),
+        change => size_of::<ServiceChange>() + of_key(change.key()),
     }
+}
+
+fn of_key(key: &InstanceKey) -> usize {
+    key.service.as_str().len() + key.id.as_str().len()
 }
 
 fn of_instance(instance: &Instance) -> usize {
     let entry = |(name, value): (&String, &String)| 2 * size_of::<String>() + name.len() + value.len();
-    size_of::<Instance>() + instance.endpoint.len() + instance.metadata.iter().map(entry).sum::<usize>()
+    let metadata: usize = instance.metadata.iter().map(entry).sum();
+    size_of::<Instance>() + of_key(&instance.key) + instance.endpoint.len() + metadata
 }

@@ -482,8 +482,11 @@ impl Drop for Outbox {
 mod tests {
     use bytes::{Bytes, BytesMut};
     use swarmmq_protocol::codec::Encode;
+    use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
+    use swarmmq_protocol::limits::NAME_BYTES_MAX;
     use swarmmq_protocol::response::{PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
-    use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
+    use swarmmq_protocol::service::{Instance, RegistryCursor, ServiceChange, ServiceNews, ServicesReply};
+    use swarmmq_protocol::settings::{Condition, DestinationSettings, GroupSettings};
     use swarmmq_protocol::{DestinationName, GroupName};
 
     use super::*;
@@ -500,6 +503,17 @@ mod tests {
         info
     }
 
+    fn large_instance() -> Instance {
+        let name = "x".repeat(NAME_BYTES_MAX);
+        let mut instance = Instance::new(format!("{name}/{name}").parse().unwrap(), "y".repeat(512));
+        instance.metadata = (0..32).map(|number| (format!("name-{number}"), "z".repeat(100))).collect();
+        instance
+    }
+
+    fn services(news: ServiceNews) -> Response {
+        Response::Services(ServicesReply { at: RegistryCursor { epoch: 1, revision: 1 }, news })
+    }
+
     #[test]
     fn a_reply_costs_no_less_than_it_takes_on_the_wire() {
         let run = PutRun { count: 1, outcome: PutOutcome::Refused(ErrorCode::TooLarge) };
@@ -511,6 +525,8 @@ mod tests {
             Response::Settled(SettleReply { index: 1, outcomes: vec![SettleOutcome::Stale; 4_000] }),
             Response::Destination(Box::new(info.clone())),
             Response::Destinations(vec![info; 3]),
+            services(ServiceNews::All(vec![large_instance(); 100])),
+            services(ServiceNews::Changes(vec![ServiceChange::Gone(large_instance().key); 100])),
             Response::Error(error),
         ];
         for reply in replies {

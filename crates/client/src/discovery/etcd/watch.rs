@@ -26,6 +26,9 @@ use super::record::{range_of, read_key, read_value};
 
 /// A stream that is silent for so long is opened again: a connection can die without a word.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A stream that begins with something to tell, such as that history is compacted, has told it after so long. One that
+/// has not is current.
+const SETTLING: Duration = Duration::from_secs(1);
 /// Entries asked for at once.
 const PAGE: u64 = 500;
 
@@ -35,6 +38,8 @@ pub(super) struct EtcdWatching {
     service: Option<ServiceType>,
     after: Option<RegistryCursor>,
     stream: Option<Answer>,
+    /// Whether the stream has only just begun, and nothing was said of it yet.
+    is_settling: bool,
 }
 
 /// What a piece of a stream comes to.
@@ -53,7 +58,7 @@ impl EtcdWatching {
         service: Option<ServiceType>,
         after: Option<RegistryCursor>,
     ) -> Self {
-        Self { gateway, service, after, stream: None }
+        Self { gateway, service, after, stream: None, is_settling: false }
     }
 
     async fn advance(&mut self) -> Result<ServicesReply, DiscoveryError> {
@@ -61,10 +66,16 @@ impl EtcdWatching {
             let Some(after) = self.after else { return self.list().await };
             let Some(stream) = &mut self.stream else {
                 self.stream = Some(self.open(after).await?);
+                self.is_settling = true;
                 continue;
             };
-            let piece = match timeout(SILENCE_MAX, next_piece::<WatchResponse>(stream)).await {
+            let limit = if self.is_settling { SETTLING } else { SILENCE_MAX };
+            let piece = match timeout(limit, next_piece::<WatchResponse>(stream)).await {
                 Ok(piece) => piece,
+                Err(_) if self.is_settling => {
+                    self.is_settling = false;
+                    return Ok(ServicesReply { at: after, news: ServiceNews::Changes(Vec::new()) });
+                }
                 Err(_) => {
                     self.stream = None;
                     continue;
@@ -76,7 +87,7 @@ impl EtcdWatching {
             };
             match step {
                 Ok(Step::Tell(reply)) => {
-                    self.after = Some(reply.at);
+                    (self.after, self.is_settling) = (Some(reply.at), false);
                     return Ok(reply);
                 }
                 Ok(Step::Nothing) => {}
@@ -129,7 +140,9 @@ impl EtcdWatching {
             return Ok(Step::List);
         }
         if piece.created {
-            return Ok(Step::Nothing);
+            let is_current = header.revision == after.revision;
+            let nothing = ServicesReply { at: after, news: ServiceNews::Changes(Vec::new()) };
+            return Ok(if is_current { Step::Tell(nothing) } else { Step::Nothing });
         }
         // One piece may be one of several up to the revision of its header; the events say how far it goes.
         let last_event = piece.events.iter().map(|event| event.kv.mod_revision).max();
