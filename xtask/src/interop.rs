@@ -22,7 +22,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let python = environment(root, &requirements(&own))?;
     let binary = release_binary(root)?;
     let patterns = patterns(root)?;
-    let chat = chat(root)?;
+    let (chat, events) = (example(root, "swarmmq-chat")?, example(root, "security-events")?);
     Step::new("interop", python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args([tests])
@@ -30,6 +30,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
         .env("SWARMMQ_BIN", binary)
         .env("SWARMMQ_PATTERNS", patterns)
         .env("SWARMMQ_CHAT", chat)
+        .env("SWARMMQ_SECURITY_EVENTS", events)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(root)
         .run()
@@ -45,13 +46,13 @@ fn patterns(root: &Path) -> Result<PathBuf, Failure> {
     Ok(target_folder(root).join("release/examples/patterns"))
 }
 
-/// The example of a distributed chat.
-fn chat(root: &Path) -> Result<PathBuf, Failure> {
-    Step::cargo("build the chat")
-        .args(["build", "--quiet", "--release", "--locked", "--package", "swarmmq-chat"])
+/// A program of `examples/`, which meets others in Python.
+fn example(root: &Path, package: &str) -> Result<PathBuf, Failure> {
+    Step::cargo("build an example")
+        .args(["build", "--quiet", "--release", "--locked", "--package", package])
         .current_dir(root)
         .run()?;
-    Ok(target_folder(root).join("release/swarmmq-chat"))
+    Ok(target_folder(root).join("release").join(package))
 }
 
 /// The base, less what the tests pin themselves, and then what the tests ask for.

@@ -70,6 +70,7 @@ pub mod location;
 mod log;
 mod outbox;
 pub mod plan;
+pub mod registry;
 pub mod shard;
 mod snapshot;
 #[cfg(test)]

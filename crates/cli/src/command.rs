@@ -17,6 +17,7 @@ use crate::verb::key::Key;
 use crate::verb::node::NodeVerb;
 use crate::verb::produce::Produce;
 use crate::verb::queue::Queue;
+use crate::verb::services::Services;
 use crate::verb::stream::Stream;
 use crate::verb::zeromq::Zeromq;
 
@@ -66,6 +67,7 @@ pub(crate) enum Verb {
     Journal(Journal),
     Key(Key),
     Zeromq(Zeromq),
+    Services(Box<Services>),
     Completions(Completions),
 }
 
@@ -84,6 +86,7 @@ impl Verb {
             Self::Journal(verb) => verb.run(console),
             Self::Key(verb) => verb.run(console),
             Self::Zeromq(verb) => verb.run(console),
+            Self::Services(verb) => interruptible(verb.run(console)),
             Self::Completions(verb) => verb.run(),
         }
     }

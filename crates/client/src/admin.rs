@@ -162,6 +162,7 @@ pub(crate) fn unexpected(response: &Response) -> Error {
         Response::Settled(_) => "a settlement's outcome",
         Response::Destination(_) => "a destination",
         Response::Destinations(_) => "destinations",
+        Response::Services(_) => "services",
         _ => "something unknown",
     };
     Error::Protocol { reason: format!("it answered with {kind}, which does not fit the request") }

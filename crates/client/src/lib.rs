@@ -9,6 +9,8 @@
 //!   extended or rejected;
 //! - [`Client::pull`] for one batch, and the administration of destinations and groups.
 //!
+//! Who is there and how they are is found by the module [`discovery`], at a node or, with the feature `etcd`, at etcd.
+//!
 //! Programs that speak plain ZeroMQ, to SwarmMQ or to others, find the patterns of the ZeroMQ Guide in the module
 //! `zeromq`, with the feature of that name. It is off by default: what speaks the native protocol needs no ZMTP.
 //!
@@ -39,6 +41,7 @@ mod backoff;
 mod client;
 mod connection;
 mod consumer;
+pub mod discovery;
 mod encryption;
 mod error;
 mod options;

@@ -154,7 +154,10 @@ impl Attempts<'_> {
 fn changes_something(request: &Request) -> bool {
     !matches!(
         request,
-        Request::Pull(_) | Request::DescribeDestination { .. } | Request::ListDestinations { .. }
+        Request::Pull(_)
+            | Request::DescribeDestination { .. }
+            | Request::ListDestinations { .. }
+            | Request::Watch(_)
     )
 }
 

@@ -8,6 +8,7 @@ pub mod http;
 pub mod native;
 pub mod node;
 pub mod security;
+pub mod services;
 pub mod shards;
 pub mod telemetry;
 mod throttle;

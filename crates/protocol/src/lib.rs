@@ -9,6 +9,7 @@
 //!   at the edge, and its bytes are never re-encoded: they stand in the request, in the journal and
 //!   in the delivery.
 //! - [`request`], [`response`]: the vocabulary of all listeners, whatever socket a peer came by.
+//! - [`service`]: instances of services, as registries keep them.
 //! - [`native`]: the binary frames of the native protocol.
 //! - [`zeromq`]: the multipart envelopes of ZeroMQ endpoints.
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod name;
 pub mod native;
 pub mod request;
 pub mod response;
+pub mod service;
 pub mod settings;
 pub mod zeromq;
 
@@ -32,6 +34,6 @@ pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use error::{ErrorCode, ErrorReply};
 pub use id::{MessageId, ProducerId, ProducerStamp, Receipt, Sequence};
 pub use message::{EncodedMessage, Message};
-pub use name::{DestinationName, GroupName, NameError};
+pub use name::{DestinationName, GroupName, InstanceId, NameError, ServiceType};
 pub use request::Request;
 pub use response::Response;

@@ -29,6 +29,22 @@ pub const FILTER_CONDITIONS_MAX: usize = 16;
 pub const PAGE_MAX: usize = 1000;
 /// Most groups of one destination.
 pub const GROUPS_MAX: usize = 1024;
+/// Most instances of services in a registry, and most changes in one answer.
+pub const SERVICES_MAX: usize = 4096;
+/// Most bytes of the endpoint of an instance.
+pub const ENDPOINT_BYTES_MAX: usize = 512;
+/// Most entries of the metadata of an instance.
+pub const METADATA_MAX: usize = 32;
+/// Most bytes of the metadata of an instance, names and values together.
+pub const METADATA_BYTES_MAX: usize = 4096;
+/// Shortest lease of an instance, ms: what is shorter cannot be renewed in time.
+pub const LEASE_TTL_MS_MIN: u32 = 100;
+/// Longest lease of an instance, ms: a day.
+pub const LEASE_TTL_MS_MAX: u32 = 24 * 60 * 60 * 1000;
+/// Lease of an instance that asks for none in particular, ms.
+pub const LEASE_TTL_MS_DEFAULT: u32 = 60_000;
+/// Longest wait of one question for changes of a registry, ms.
+pub const WATCH_WAIT_MS_MAX: u32 = 60_000;
 /// Lowest and highest priority of a message; 10 is delivered first.
 pub const PRIORITY_MIN: u8 = 1;
 /// Highest priority of a message.

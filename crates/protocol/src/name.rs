@@ -1,4 +1,4 @@
-//! Names of destinations and groups.
+//! Names of destinations, groups, services and their instances.
 
 use std::fmt;
 use std::sync::Arc;
@@ -129,6 +129,17 @@ name!(
     /// The name of a consumer group of a destination.
     GroupName,
     "group name"
+);
+
+name!(
+    /// What the instances of a service do, as `producer`.
+    ServiceType,
+    "service type"
+);
+name!(
+    /// Which of the instances of a service.
+    InstanceId,
+    "instance id"
 );
 
 impl GroupName {

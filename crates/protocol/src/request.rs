@@ -7,6 +7,7 @@ use crate::id::{ProducerStamp, Receipt};
 use crate::limits::{BATCH_MAX, EXPLANATION_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX};
 use crate::message::EncodedMessage;
 use crate::name::{DestinationName, GroupName};
+use crate::service::{Instance, InstanceKey, Watch};
 use crate::settings::{DestinationSettings, GroupSettings, Position};
 
 /// A request.
@@ -107,6 +108,12 @@ pub enum Request {
         /// To where.
         to: Position,
     },
+    /// Register an instance of a service, or say again that it lives.
+    Announce(Instance),
+    /// Take an instance out before its lease ends. One that is not there is as good as taken out.
+    Withdraw(InstanceKey),
+    /// Tell what is registered, or what has changed since.
+    Watch(Watch),
 }
 
 /// Store messages in a destination, all or none but those refused one by one.
@@ -206,7 +213,11 @@ impl Request {
             | Self::DeleteGroup { destination, .. }
             | Self::PauseGroup { destination, .. }
             | Self::ResetGroup { destination, .. } => Some(destination),
-            Self::Unsubscribe { .. } | Self::ListDestinations { .. } => None,
+            Self::Unsubscribe { .. }
+            | Self::ListDestinations { .. }
+            | Self::Announce(_)
+            | Self::Withdraw(_)
+            | Self::Watch(_) => None,
         }
     }
 }
@@ -318,6 +329,9 @@ const UPDATE_GROUP: u8 = 33;
 const DELETE_GROUP: u8 = 34;
 const PAUSE_GROUP: u8 = 35;
 const RESET_GROUP: u8 = 36;
+const ANNOUNCE: u8 = 48;
+const WITHDRAW: u8 = 49;
+const WATCH: u8 = 50;
 
 impl Encode for Request {
     fn encode(&self, out: &mut BytesMut) {
@@ -406,6 +420,18 @@ impl Encode for Request {
                 group.encode(out);
                 to.encode(out);
             }
+            Self::Announce(instance) => {
+                out.put_u8(ANNOUNCE);
+                instance.encode(out);
+            }
+            Self::Withdraw(key) => {
+                out.put_u8(WITHDRAW);
+                key.encode(out);
+            }
+            Self::Watch(watch) => {
+                out.put_u8(WATCH);
+                watch.encode(out);
+            }
         }
     }
 }
@@ -471,6 +497,9 @@ impl Decode for Request {
                 group: GroupName::decode(reader)?,
                 to: Position::decode(reader)?,
             },
+            ANNOUNCE => Self::Announce(Instance::decode(reader)?),
+            WITHDRAW => Self::Withdraw(InstanceKey::decode(reader)?),
+            WATCH => Self::Watch(Watch::decode(reader)?),
             other => return Err(reader.unknown("request", 1, u64::from(other))),
         })
     }

@@ -8,6 +8,7 @@ use crate::id::{Receipt, Sequence};
 use crate::info::DestinationInfo;
 use crate::limits::{BATCH_MAX, MESSAGE_BYTES_MAX, PAGE_MAX};
 use crate::message::EncodedMessage;
+use crate::service::ServicesReply;
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum Response {
     Destination(Box<DestinationInfo>),
     /// Destinations, in the order of their names.
     Destinations(Vec<DestinationInfo>),
+    /// What a registry knows, or what is new.
+    Services(ServicesReply),
 }
 
 /// What became of the messages of a put.
@@ -282,6 +285,10 @@ impl Encode for Response {
                 out.put_u8(7);
                 codec::put_list(out, infos, |out, info| info.encode(out));
             }
+            Self::Services(reply) => {
+                out.put_u8(8);
+                reply.encode(out);
+            }
         }
     }
 }
@@ -297,6 +304,7 @@ impl Decode for Response {
             5 => Self::Settled(SettleReply::decode(reader)?),
             6 => Self::Destination(Box::new(DestinationInfo::decode(reader)?)),
             7 => Self::Destinations(reader.list("destinations", PAGE_MAX, 32, DestinationInfo::decode)?),
+            8 => Self::Services(ServicesReply::decode(reader)?),
             other => return Err(reader.unknown("response", 1, u64::from(other))),
         })
     }

@@ -10,5 +10,6 @@ pub(crate) mod key;
 pub(crate) mod node;
 pub(crate) mod produce;
 pub(crate) mod queue;
+pub(crate) mod services;
 pub(crate) mod stream;
 pub(crate) mod zeromq;

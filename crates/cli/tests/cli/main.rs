@@ -7,4 +7,5 @@ mod health;
 mod messages;
 mod node;
 mod program;
+mod services;
 mod starting;

@@ -22,6 +22,7 @@ use tracing::info;
 
 use super::access::{self, Grant, KeyCheck, Operation};
 use super::health::{Health, HealthSource};
+use super::services::{self, NoServices, ServiceSource};
 use super::zeromq::{self, EndpointSource, NoEndpoints};
 use crate::config::Config;
 use crate::telemetry::metrics::{Exposition, Metrics, NodeSample, names};
@@ -51,6 +52,7 @@ pub struct Http {
     keys: Arc<dyn KeyCheck>,
     pages: Arc<Semaphore>,
     pub(super) endpoints: Arc<dyn EndpointSource>,
+    pub(super) services: Arc<dyn ServiceSource>,
 }
 
 /// Where a request comes from.
@@ -69,14 +71,21 @@ impl Http {
         keys: Arc<dyn KeyCheck>,
     ) -> Self {
         let pages = Arc::new(Semaphore::new(PAGES_AT_ONCE));
-        let endpoints = Arc::new(NoEndpoints);
-        Self { metrics, config, health, samples, log_level, keys, pages, endpoints }
+        let (endpoints, services) = (Arc::new(NoEndpoints), Arc::new(NoServices));
+        Self { metrics, config, health, samples, log_level, keys, pages, endpoints, services }
     }
 
     /// Sets who knows the ZeroMQ endpoints. Default: there are none.
     #[must_use]
     pub fn endpoints(mut self, endpoints: Arc<dyn EndpointSource>) -> Self {
         self.endpoints = endpoints;
+        self
+    }
+
+    /// Sets who knows the services. Default: there are none.
+    #[must_use]
+    pub fn services(mut self, services: Arc<dyn ServiceSource>) -> Self {
+        self.services = services;
         self
     }
 
@@ -91,6 +100,7 @@ impl Http {
             .route("/version", get(version))
             .route("/zeromq", get(zeromq::endpoints))
             .route("/zeromq/{endpoint}/peers", get(zeromq::peers))
+            .route("/services", get(services::services))
             .route("/log-level", get(log_level).put(set_log_level))
             .fallback(unknown)
             .layer(DefaultBodyLimit::max(body_bytes_max))
@@ -145,7 +155,7 @@ pub(super) fn refuse(status: StatusCode, code: ErrorCode, explanation: &str) -> 
 }
 
 async fn unknown() -> Response {
-    const EXPLANATION: &str = "there are /health, /health/live, /health/ready, /metrics, /version, /zeromq, /zeromq/NAME/peers and /log-level";
+    const EXPLANATION: &str = "there are /health, /health/live, /health/ready, /metrics, /version, /zeromq, /zeromq/NAME/peers, /services and /log-level";
     refuse(StatusCode::NOT_FOUND, ErrorCode::Unsupported, EXPLANATION)
 }
 

@@ -25,6 +25,7 @@
 //! | silence, or nothing taken off us | [`NativeOptions::idle`] | the connection is closed |
 mod admission;
 mod arrival;
+mod cost;
 mod counters;
 mod farewell;
 mod gather;

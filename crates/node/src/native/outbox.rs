@@ -16,12 +16,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use swarmmq_cluster::Peer;
-use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
 use swarmmq_protocol::response::{Delivery, Response};
-use swarmmq_protocol::settings::Condition;
 use swarmmq_protocol::{ErrorCode, ErrorReply, Request};
 use tokio::sync::Notify;
 
+use crate::native::cost;
 use crate::native::inbound::Item;
 use crate::native::options::NativeOptions;
 use crate::native::shared::{Shared, stopping};
@@ -45,44 +44,16 @@ pub(crate) enum Outgoing {
 impl Outgoing {
     /// Bytes it holds, about.
     pub(crate) fn cost(&self) -> usize {
-        let messages = |deliveries: &[Delivery]| -> usize {
-            deliveries.iter().map(|delivery| Delivery::OVERHEAD_BYTES + delivery.message.len()).sum()
-        };
         ENTRY_BYTES
             + match self {
-                Self::Reply(_, Response::Messages(deliveries)) | Self::Deliveries(_, deliveries) => {
-                    messages(deliveries)
-                }
-                Self::Reply(_, Response::Destinations(infos)) => infos.iter().map(info_cost).sum(),
-                Self::Reply(_, Response::Destination(info)) => info_cost(info),
-                Self::Reply(_, Response::Put(reply)) => size_of_val(reply.runs.as_slice()),
-                Self::Reply(_, Response::Settled(reply)) => size_of_val(reply.outcomes.as_slice()),
+                Self::Deliveries(_, deliveries) => cost::of_deliveries(deliveries),
                 Self::Reply(_, Response::Error(error)) | Self::Ended(_, error) | Self::Goodbye(error) => {
                     error.explanation.len() + error.leader.as_ref().map_or(0, String::len)
                 }
-                _ => 0,
+                Self::Reply(_, response) => cost::of_response(response),
+                Self::Ping(_) | Self::Pong(_) => 0,
             }
     }
-}
-
-fn info_cost(info: &DestinationInfo) -> usize {
-    let groups: usize = info.groups.iter().map(group_cost).sum();
-    size_of::<DestinationInfo>() + info.name.as_str().len() + groups
-}
-
-fn group_cost(group: &GroupInfo) -> usize {
-    let filter: usize = group.settings.filter.iter().map(condition_cost).sum();
-    let dead_letter = group.settings.dead_letter.as_ref().map_or(0, |name| name.as_str().len());
-    size_of::<GroupInfo>() + group.name.as_str().len() + dead_letter + filter
-}
-
-fn condition_cost(condition: &Condition) -> usize {
-    let held = match condition {
-        Condition::KeyIs(bytes) | Condition::KeyStartsWith(bytes) => bytes.len(),
-        Condition::HeaderIs(name, value) => name.len() + value.len(),
-        _ => 0,
-    };
-    size_of::<Condition>() + held
 }
 
 /// How much more a session may read.
@@ -207,6 +178,8 @@ impl Outbox {
         let kind = match request {
             Request::Put(_) => Kind::Put,
             Request::Pull(_) => Kind::Pull,
+            // It waits for news as a pull waits for messages.
+            Request::Watch(_) => Kind::Pull,
             Request::Subscribe(_) => Kind::Subscribe,
             Request::Unsubscribe { subscription } => Kind::Unsubscribe(*subscription),
             _ => Kind::Work,
@@ -235,6 +208,11 @@ impl Outbox {
             (Kind::Pull, Request::Pull(pull)) => {
                 at_most("pulls under way", state.pulls, self.pulls_max())?;
                 wait_ms = u64::from(pull.wait_ms);
+                state.pulls += 1;
+            }
+            (Kind::Pull, Request::Watch(watch)) => {
+                at_most("pulls and watches under way", state.pulls, self.pulls_max())?;
+                wait_ms = u64::from(watch.wait_ms);
                 state.pulls += 1;
             }
             (Kind::Subscribe, _) => {
@@ -504,8 +482,11 @@ impl Drop for Outbox {
 mod tests {
     use bytes::{Bytes, BytesMut};
     use swarmmq_protocol::codec::Encode;
+    use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
+    use swarmmq_protocol::limits::NAME_BYTES_MAX;
     use swarmmq_protocol::response::{PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
-    use swarmmq_protocol::settings::{DestinationSettings, GroupSettings};
+    use swarmmq_protocol::service::{Instance, RegistryCursor, ServiceChange, ServiceNews, ServicesReply};
+    use swarmmq_protocol::settings::{Condition, DestinationSettings, GroupSettings};
     use swarmmq_protocol::{DestinationName, GroupName};
 
     use super::*;
@@ -522,6 +503,17 @@ mod tests {
         info
     }
 
+    fn large_instance() -> Instance {
+        let name = "x".repeat(NAME_BYTES_MAX);
+        let mut instance = Instance::new(format!("{name}/{name}").parse().unwrap(), "y".repeat(512));
+        instance.metadata = (0..32).map(|number| (format!("name-{number}"), "z".repeat(100))).collect();
+        instance
+    }
+
+    fn services(news: ServiceNews) -> Response {
+        Response::Services(ServicesReply { at: RegistryCursor { epoch: 1, revision: 1 }, news })
+    }
+
     #[test]
     fn a_reply_costs_no_less_than_it_takes_on_the_wire() {
         let run = PutRun { count: 1, outcome: PutOutcome::Refused(ErrorCode::TooLarge) };
@@ -533,6 +525,8 @@ mod tests {
             Response::Settled(SettleReply { index: 1, outcomes: vec![SettleOutcome::Stale; 4_000] }),
             Response::Destination(Box::new(info.clone())),
             Response::Destinations(vec![info; 3]),
+            services(ServiceNews::All(vec![large_instance(); 100])),
+            services(ServiceNews::Changes(vec![ServiceChange::Gone(large_instance().key); 100])),
             Response::Error(error),
         ];
         for reply in replies {

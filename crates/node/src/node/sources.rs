@@ -9,9 +9,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use swarmmq_cluster::{Cluster, Observer};
 use swarmmq_journal::Journal;
+use swarmmq_protocol::service::ServicesReply;
 
-use crate::http::{EndpointSource, Health, HealthSource, KeyCheck, KeyVerdict, Operation, SampleSource};
+use crate::http::{
+    EndpointSource, Health, HealthSource, KeyCheck, KeyVerdict, Operation, SampleSource, ServiceSource,
+};
 use crate::security::Gate;
+use crate::services::Services;
 use crate::telemetry::metrics::{Metrics, NodeSample};
 use crate::zeromq::{Listening, Registry};
 
@@ -25,6 +29,7 @@ pub(super) struct Status {
 struct State {
     parts: Option<(Cluster, Journal)>,
     endpoints: Weak<Registry>,
+    services: Weak<Services>,
     shards: u32,
     is_ready: bool,
     is_stopping: bool,
@@ -44,6 +49,11 @@ impl Status {
     /// The ZeroMQ endpoints listen.
     pub(super) fn has_endpoints(&self, endpoints: &Arc<Registry>) {
         self.state.lock().endpoints = Arc::downgrade(endpoints);
+    }
+
+    /// The registry of services is there.
+    pub(super) fn has_services(&self, services: &Arc<Services>) {
+        self.state.lock().services = Arc::downgrade(services);
     }
 
     pub(super) fn ready(&self) {
@@ -72,6 +82,13 @@ impl EndpointSource for Status {
     fn endpoints(&self) -> Vec<Arc<Listening>> {
         let registry = self.state.lock().endpoints.upgrade();
         registry.map(|registry| registry.list()).unwrap_or_default()
+    }
+}
+
+impl ServiceSource for Status {
+    fn services(&self) -> Option<ServicesReply> {
+        let services = self.state.lock().services.upgrade();
+        services.map(|services| services.list(None))
     }
 }
 

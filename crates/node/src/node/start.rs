@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarmmq_broker::AutoCreate;
-use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, SystemWorld};
+use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, SystemWorld, World};
 use swarmmq_journal::{FatalHook, JournalError};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::node::running::{Halt, Parts, Running};
 use crate::node::sources::{HttpKeys, ShardMetrics, Status};
 use crate::node::{endpoints, limits, signals};
 use crate::security::{Gate, Tls, TlsFiles};
+use crate::services::{Services, WithServices};
 use crate::shards::Shards;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{LogLevel, OperatorCode};
@@ -117,7 +118,8 @@ impl Node {
                 let keys = Arc::new(HttpKeys(gate.clone()));
                 let routes =
                     Http::new(config.clone(), metrics.clone(), level, status.clone(), status.clone(), keys)
-                        .endpoints(status.clone());
+                        .endpoints(status.clone())
+                        .services(status.clone());
                 Some(serve_http(listener, routes, &config, tls.clone(), http_stop.clone())?)
             }
             None => None,
@@ -128,7 +130,9 @@ impl Node {
         status.has(cluster.clone(), open.journal.clone());
         cluster.wait_until_available(AVAILABLE).await.map_err(StartError::Unavailable)?;
 
-        let shards: Arc<dyn Shards> = Arc::new(cluster.clone());
+        let services = Services::start(SystemWorld.random(), halt.stop.child_token());
+        status.has_services(&services);
+        let shards: Arc<dyn Shards> = Arc::new(WithServices::new(Arc::new(cluster.clone()), services));
         let greeting = Greeting { node: node.as_str().to_owned(), cluster: cluster_name };
         let shared = Shared::new(
             NativeOptions::of(&config),

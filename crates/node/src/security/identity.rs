@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use swarmmq_broker::exchange::Verb;
 use swarmmq_protocol::request::Request;
+use swarmmq_protocol::service::Watch;
 use swarmmq_protocol::settings::GroupSettings;
-use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply};
+use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply, ServiceType};
 
 use super::rights::Rights;
 use crate::config::{Action, PermissionConfig};
@@ -164,12 +165,34 @@ impl Principal {
             }
             Request::CreateGroup { destination, settings, .. }
             | Request::UpdateGroup { destination, settings, .. } => self.demand_group(destination, settings),
+            Request::Announce(instance) => self.demand_service(Verb::Serve, &instance.key.service),
+            Request::Withdraw(key) => self.demand_service(Verb::Serve, &key.service),
+            Request::Watch(Watch { service: Some(service), .. }) => {
+                self.demand_service(Verb::Request, service)
+            }
+            Request::Watch(Watch { service: None, .. }) => {
+                if self.rights.on_all_services() {
+                    return Ok(());
+                }
+                Err(self.forbidden(format_args!(
+                    "not look at all services: name one, or have `request` granted for all of them"
+                )))
+            }
             // Whatever else there is, or will be, takes the highest right.
             other => match other.destination() {
                 Some(destination) => self.demand(Action::Manage, destination),
                 None => Err(self.forbidden(format_args!("not do this"))),
             },
         }
+    }
+
+    /// Who may serve requests to a service may register for it, and who may send them may look who is.
+    fn demand_service(&self, verb: Verb, service: &ServiceType) -> Result<(), ErrorReply> {
+        if self.may_in_flight(verb, service.as_str().as_bytes()) {
+            return Ok(());
+        }
+        let action = if verb == Verb::Serve { "register instances of" } else { "look who is registered as" };
+        Err(self.forbidden(format_args!("not {action} the service {service}")))
     }
 
     /// Dead letters are puts: who may not put there may not send them there either.

@@ -87,6 +87,13 @@ impl Rights {
         self.decide(Some(action), covers, touches)
     }
 
+    /// Whether requests may be sent to every service, and none is denied.
+    pub(super) fn on_all_services(&self) -> bool {
+        let all = |one: &PermissionConfig| one.services.as_ref().is_some_and(|it| it.matches_all(b""));
+        let some = |one: &PermissionConfig| one.services.is_some();
+        self.decide(Some(Action::Request), all, some)
+    }
+
     /// Whether there is nothing that is allowed.
     pub(super) fn are_none(&self) -> bool {
         match self {

@@ -17,6 +17,7 @@ use swarmmq_node::telemetry::OperatorCode;
 use swarmmq_protocol::native::Frame;
 use swarmmq_protocol::request::{Pull, Settle, Verdict};
 use swarmmq_protocol::response::{PutOutcome, Response};
+use swarmmq_protocol::service::{Instance, ServiceChange, ServiceNews, Watch};
 use swarmmq_protocol::{ErrorCode, GroupName, Request, Sequence};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -112,6 +113,38 @@ async fn a_stop_answers_the_pulls_that_wait() {
     assert!(stopped.took < Duration::from_secs(5), "{:?}", stopped.took);
     assert_eq!(client.error(3).await.code, ErrorCode::ShuttingDown);
     assert_eq!(client.goodbye().await.code, ErrorCode::ShuttingDown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_of_services_waits_for_news_and_no_longer_than_the_node_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    let (mut watching, mut worker) = (connect(&node).await, connect(&node).await);
+    let watch = |after, wait_ms| Request::Watch(Watch { service: None, after, wait_ms });
+    watching.request(1, watch(None, 60_000)).await;
+    let (1, Response::Services(all)) = watching.reply().await else { panic!("not services") };
+    assert_eq!(all.news, ServiceNews::All(Vec::new()));
+    // A wait that ends without news.
+    watching.request(2, watch(Some(all.at), 50)).await;
+    let (2, Response::Services(nothing)) = watching.reply().await else { panic!("not services") };
+    assert_eq!(nothing.news, ServiceNews::Changes(Vec::new()));
+
+    watching.request(3, watch(Some(all.at), 60_000)).await;
+    let instance = Instance::new("worker/one".parse().unwrap(), "tcp://one:1");
+    worker.request(1, Request::Announce(instance.clone())).await;
+    assert!(matches!(worker.reply().await, (1, Response::Done { .. })));
+    let (3, Response::Services(news)) = watching.reply().await else { panic!("not services") };
+    assert_eq!(news.news, ServiceNews::Changes(vec![ServiceChange::Registered(instance)]));
+    let page = get(node.http_addr().unwrap(), "/services").await;
+    assert!(page.contains(r#""endpoint":"tcp://one:1""#) && page.contains(r#""health":"healthy""#), "{page}");
+
+    watching.request(4, watch(Some(news.at), 60_000)).await;
+    // What is asked behind it is answered: the watch is with the node.
+    watching.request(5, watch(None, 0)).await;
+    assert!(matches!(watching.reply().await, (5, Response::Services(_))));
+    let stopped = node.shutdown().await;
+    assert_eq!(stopped.cut_off, 0);
+    assert_eq!(watching.error(4).await.code, ErrorCode::ShuttingDown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::error::{ErrorCode, ErrorReply};
 use crate::response::{Delivery, PutOutcome, Response, SettleOutcome, SettleReply};
+use crate::service::ServiceNews;
 use crate::settings::DestinationKind;
 use crate::zeromq::durable::{PROTOCOL, ReturnPath, receipt_frame};
 use crate::zeromq::options::{self, numeric, option};
@@ -71,6 +72,12 @@ pub fn encode_response(path: &ReturnPath, response: &Response) -> Vec<Bytes> {
                 ("duplicates", info.duplicates),
             ] {
                 out.push(numeric(name, value));
+            }
+        }
+        // No request of these protocols is answered with it; whoever sees one sees the instances.
+        Response::Services(reply) => {
+            if let ServiceNews::All(instances) = &reply.news {
+                out.extend(instances.iter().map(|one| Bytes::from(one.key.to_string())));
             }
         }
         Response::Destinations(infos) => {

@@ -6,10 +6,13 @@ use swarmmq_protocol::limits::FRAME_BYTES_MAX;
 use swarmmq_protocol::native::{Credential, Frame, Hello, Welcome, decode_frame, encode_frame};
 use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict};
 use swarmmq_protocol::response::{Delivery, PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
+use swarmmq_protocol::service::{
+    Health, Instance, InstanceKey, RegistryCursor, ServiceChange, ServiceNews, ServicesReply, Watch,
+};
 use swarmmq_protocol::settings::{Condition, DestinationSettings, GroupSettings, Position};
 use swarmmq_protocol::{
-    DestinationName, EncodedMessage, ErrorCode, ErrorReply, GroupName, Message, MessageId, ProducerId,
-    ProducerStamp, Receipt, Response, Sequence,
+    DestinationName, EncodedMessage, ErrorCode, ErrorReply, GroupName, InstanceId, Message, MessageId,
+    ProducerId, ProducerStamp, Receipt, Response, Sequence, ServiceType,
 };
 
 const FIXTURES: &str = include_str!("version-1.txt");
@@ -170,6 +173,17 @@ fn requests() -> Vec<(&'static str, Request)> {
             "reset-group-time",
             Request::ResetGroup { destination: orders(), group: billing(), to: Position::Time(1000) },
         ),
+        ("announce", Request::Announce(instance())),
+        ("withdraw", Request::Withdraw(instance().key)),
+        (
+            "watch",
+            Request::Watch(Watch {
+                service: Some(instance().key.service),
+                after: Some(RegistryCursor { epoch: 0xe0, revision: 12 }),
+                wait_ms: 30_000,
+            }),
+        ),
+        ("watch-all", Request::Watch(Watch { service: None, after: None, wait_ms: 0 })),
     ]
 }
 
@@ -206,7 +220,27 @@ fn responses() -> Vec<(&'static str, Response)> {
         ),
         ("destination", Response::Destination(Box::new(info()))),
         ("destinations", Response::Destinations(vec![info()])),
+        ("services", services(ServiceNews::All(vec![instance()]))),
+        (
+            "service-changes",
+            services(ServiceNews::Changes(vec![
+                ServiceChange::Registered(instance()),
+                ServiceChange::Gone(instance().key),
+            ])),
+        ),
     ]
+}
+
+fn instance() -> Instance {
+    let key = InstanceKey::new(ServiceType::new("producer").unwrap(), InstanceId::new("node-1").unwrap());
+    let mut instance = Instance::new(key, "tcp://node-1:5555").with("zone", "eu").with("rack", "7");
+    instance.heartbeat_ms = 1_700_000_000_000;
+    instance.health = Health::Unhealthy;
+    instance
+}
+
+fn services(news: ServiceNews) -> Response {
+    Response::Services(ServicesReply { at: RegistryCursor { epoch: 0xe0, revision: 13 }, news })
 }
 
 fn deliveries() -> Vec<Delivery> {

@@ -1,21 +1,25 @@
 //! Any value of the protocol.
 
 use bytes::Bytes;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 use swarmmq_protocol::info::{DestinationInfo, GroupInfo};
+use swarmmq_protocol::limits::{LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, WATCH_WAIT_MS_MAX};
 use swarmmq_protocol::message::EncodedMessage;
 use swarmmq_protocol::native::{Credential, Frame, Hello, Welcome};
 use swarmmq_protocol::request::{Pull, Put, Request, Settle, Subscribe, Verdict};
 use swarmmq_protocol::response::{Delivery, PutOutcome, PutReply, PutRun, SettleOutcome, SettleReply};
+use swarmmq_protocol::service::{
+    Health, Instance, InstanceKey, RegistryCursor, ServiceChange, ServiceNews, ServicesReply, Watch,
+};
 use swarmmq_protocol::settings::{
     Condition, DestinationKind, DestinationSettings, GroupSettings, Overflow, Position,
 };
 use swarmmq_protocol::{
-    DestinationName, ErrorCode, ErrorReply, GroupName, Message, MessageId, ProducerId, ProducerStamp,
-    Receipt, Response, Sequence,
+    DestinationName, ErrorCode, ErrorReply, GroupName, InstanceId, Message, MessageId, ProducerId,
+    ProducerStamp, Receipt, Response, Sequence, ServiceType,
 };
 
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
@@ -194,6 +198,11 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         any::<u64>().prop_map(|subscription| Request::Unsubscribe { subscription }),
         settle,
         administration(),
+        instance().prop_map(Request::Announce),
+        instance().prop_map(|instance| Request::Withdraw(instance.key)),
+        (of(instance()), of(cursor()), 0..=WATCH_WAIT_MS_MAX).prop_map(|(instance, after, wait_ms)| {
+            Request::Watch(Watch { service: instance.map(|instance| instance.key.service), after, wait_ms })
+        }),
     ]
 }
 
@@ -230,6 +239,33 @@ fn administration() -> impl Strategy<Value = Request> {
             group,
             to
         }),
+    ]
+}
+
+fn instance() -> impl Strategy<Value = Instance> {
+    let name = || "[a-zA-Z0-9_][a-zA-Z0-9._:-]{0,199}";
+    let said = (any::<bool>(), any::<u64>(), LEASE_TTL_MS_MIN..=LEASE_TTL_MS_MAX);
+    let metadata = btree_map(".{0,10}", ".{0,20}", 0..4);
+    (name(), name(), "[!-~]{1,512}", said, metadata).prop_map(|(service, id, endpoint, said, metadata)| {
+        let key = InstanceKey::new(ServiceType::new(&service).unwrap(), InstanceId::new(&id).unwrap());
+        let (healthy, heartbeat_ms, ttl_ms) = said;
+        let health = if healthy { Health::Healthy } else { Health::Unhealthy };
+        Instance { key, endpoint, health, heartbeat_ms, ttl_ms, metadata }
+    })
+}
+
+fn cursor() -> impl Strategy<Value = RegistryCursor> {
+    any::<(u64, u64)>().prop_map(|(epoch, revision)| RegistryCursor { epoch, revision })
+}
+
+fn service_news() -> impl Strategy<Value = ServiceNews> {
+    let change = prop_oneof![
+        instance().prop_map(ServiceChange::Registered),
+        instance().prop_map(|instance| ServiceChange::Gone(instance.key)),
+    ];
+    prop_oneof![
+        vec(instance(), 0..4).prop_map(ServiceNews::All),
+        vec(change, 0..4).prop_map(ServiceNews::Changes),
     ]
 }
 
@@ -270,6 +306,7 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
             .prop_map(|(index, outcomes)| Response::Settled(SettleReply { index, outcomes })),
         destination_info().prop_map(|info| Response::Destination(Box::new(info))),
         vec(destination_info(), 0..3).prop_map(Response::Destinations),
+        (cursor(), service_news()).prop_map(|(at, news)| Response::Services(ServicesReply { at, news })),
     ]
 }
 

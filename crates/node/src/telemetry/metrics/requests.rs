@@ -11,7 +11,8 @@ use super::histogram::Histogram;
 use super::node::Registry;
 
 /// The kinds of requests as labels; the last one is for what a later version adds.
-const KINDS: [&str; 7] = ["put", "pull", "subscribe", "unsubscribe", "settle", "describe", "manage"];
+const KINDS: [&str; 8] =
+    ["put", "pull", "subscribe", "unsubscribe", "settle", "describe", "discover", "manage"];
 
 fn kind(request: &Request) -> usize {
     match request {
@@ -21,7 +22,8 @@ fn kind(request: &Request) -> usize {
         Request::Unsubscribe { .. } => 3,
         Request::Settle(_) => 4,
         Request::DescribeDestination { .. } | Request::ListDestinations { .. } => 5,
-        _ => 6,
+        Request::Announce(_) | Request::Withdraw(_) | Request::Watch(_) => 6,
+        _ => 7,
     }
 }
 
