@@ -207,6 +207,35 @@ def test_service(node_with, mechanism, version):
     mechanism.refuses_strangers(node, "mdp", zmq.DEALER)
 
 
+def test_titanic(node_with, mechanism):
+    node = node_with(
+        ("later", "titanic", mechanism.endpoint()),
+        more=mechanism.security(
+            {"who": "ada", "services": "titanic.*", "allow": ["request"]},
+            {"who": "eve", "services": "titanic.*", "allow": ["request"]},
+            {"who": "ada", "services": "echo", "allow": ["request"]},
+        ),
+    )
+
+    def ask(who, service, *body):
+        socket = mechanism.socket(zmq.REQ, node.front["later"], who)
+        socket.send_multipart([b"MDPC01", service, *body])
+        return socket.recv_multipart()[2:]
+
+    status, request_id = ask("ada", b"titanic.request", b"echo", b"hello")
+    assert status == b"200" and len(request_id) == 32
+    assert ask("ada", b"titanic.reply", request_id) == [b"300"]
+    if mechanism.knows_users:
+        # Eve may use Titanic, but not the service, and knows nothing of what others have asked.
+        assert ask("eve", b"titanic.request", b"echo", b"hello")[0] != b"200"
+        assert ask("eve", b"titanic.reply", request_id) == [b"400"]
+        assert ask("eve", b"titanic.close", request_id) == [b"200"]
+    assert ask("ada", b"titanic.reply", request_id) == [b"300"]
+    assert ask("ada", b"titanic.close", request_id) == [b"200"]
+    assert ask("ada", b"titanic.reply", request_id) == [b"400"]
+    mechanism.refuses_strangers(node, "later", zmq.DEALER)
+
+
 def test_workers(node_with, mechanism):
     node = node_with(
         ("pirates", "workers", mechanism.endpoint(backend=True)),
