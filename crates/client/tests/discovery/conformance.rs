@@ -84,7 +84,7 @@ async fn a_watch_without_news_shows_a_sign_of_life(registry: &dyn Discovery, oth
     // Somebody else's change.
     registry.announce(&lasting("loud/a")).await.unwrap();
     let mut watching = other.watch(Some(&service), Some(all.at)).await.unwrap();
-    let soon = tokio::time::timeout(std::time::Duration::from_secs(20), watching.next());
+    let soon = tokio::time::timeout(Duration::from_secs(20), watching.next());
     assert_eq!(soon.await.expect("soon").unwrap().news, ServiceNews::Changes(Vec::new()));
 }
 

@@ -201,12 +201,12 @@ async fn members_of_etcd_die_in_turn_and_then_most_of_them() {
     until_ids(&view, &["staying"]).await;
     let missed = has_missed(&view, "staying");
     // One of them is the one that is watched.
-    for nth in 0..members.len() {
-        members[nth].kill();
-        let (health, count) = if nth % 2 == 0 { (Health::Unhealthy, 0) } else { (Health::Healthy, 1) };
+    let health = [(Health::Unhealthy, 0), (Health::Healthy, 1), (Health::Unhealthy, 0)];
+    for (member, (health, count)) in members.iter_mut().zip(health) {
+        member.kill();
         staying.set_health(health);
         within("the view is told by another", view.until(|now| now.healthy().count() == count)).await;
-        members[nth].start_again().await;
+        member.start_again().await;
     }
     // What is left of two dead ones is alive and has no leader: it must not pass for a silent registry.
     members[0].kill();
