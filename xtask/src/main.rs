@@ -3,6 +3,7 @@
 //! `verify`, `tidy` and the tests never write to the working tree; `fix` does.
 
 mod chaos;
+mod etcd;
 mod failure;
 mod fix;
 mod fuzz;
@@ -31,6 +32,7 @@ usage: cargo xtask <recipe>
   fuzz [--seconds N] [--jobs N] [target…]
                                  libFuzzer on the stable tool-chain; 30 seconds a target
   interop [pytest arguments]     real ZeroMQ clients against the program
+  etcd [test arguments]          service discovery against a real etcd: ETCD_BIN, or the one on PATH
   chaos [arguments]              kills, power cuts, full disks, floods; needs root
   bench-peers [arguments]        side by side with other systems, in one run on this machine";
 
@@ -55,6 +57,7 @@ fn run(args: &[String]) -> Result<(), Failure> {
         "tidy" => none_of(rest).and_then(|()| tidy::run(&root)),
         "fuzz" => fuzz::run(&root, rest),
         "interop" => interop::run(&root, rest),
+        "etcd" => etcd::run(&root, rest),
         "chaos" => chaos::run(&root, rest),
         "bench-peers" => peers::run(&root, rest),
         "help" | "--help" | "-h" => {

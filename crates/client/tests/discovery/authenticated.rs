@@ -59,6 +59,7 @@ async fn users(etcd: &Etcd) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs etcd: cargo xtask etcd"]
 async fn etcd_asks_for_a_certificate_and_a_password_and_forgets_its_tokens() {
     let mut etcd = Etcd::start().await;
     certificates(&etcd);

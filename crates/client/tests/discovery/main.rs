@@ -1,6 +1,7 @@
 //! Service discovery against the real thing: a node, and etcd.
 //!
-//! etcd is `ETCD_BIN`, or the `etcd` on `PATH` (Debian: `etcd-server`). Where there is none, these tests fail.
+//! What needs etcd runs with `cargo xtask etcd`, and fails where there is none: `ETCD_BIN`, or the `etcd` on `PATH` (Debian:
+//! `etcd-server`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

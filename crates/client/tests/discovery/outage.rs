@@ -71,6 +71,7 @@ async fn a_node_that_starts_again_forgets_and_nobody_dies_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs etcd: cargo xtask etcd"]
 async fn etcd_is_killed_and_the_view_goes_on() {
     let mut etcd = Etcd::start().await;
     let (registry, other) = (etcd.registry(), etcd.registry());
@@ -95,6 +96,7 @@ async fn etcd_is_killed_and_the_view_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs etcd: cargo xtask etcd"]
 async fn a_view_that_was_cut_off_while_etcd_compacted_lists_again() {
     let etcd = Etcd::start().await;
     let registry = etcd.registry();
@@ -122,6 +124,7 @@ async fn a_view_that_was_cut_off_while_etcd_compacted_lists_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs etcd: cargo xtask etcd"]
 async fn a_watch_from_before_a_compaction_lists_again() {
     let mut etcd = Etcd::start().await;
     let registry = etcd.registry();
@@ -144,6 +147,7 @@ async fn a_watch_from_before_a_compaction_lists_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs etcd: cargo xtask etcd"]
 async fn an_etcd_that_lost_its_data_is_noticed() {
     let mut etcd = Etcd::start().await;
     let registry = etcd.registry();
@@ -171,6 +175,7 @@ async fn an_etcd_that_lost_its_data_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs etcd: cargo xtask etcd"]
 async fn another_member_is_asked_when_one_does_not_answer() {
     let etcd = Etcd::start().await;
     // A port that takes connections and never answers, and one that takes none.
@@ -188,6 +193,7 @@ async fn another_member_is_asked_when_one_does_not_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs etcd: cargo xtask etcd"]
 async fn members_of_etcd_die_in_turn_and_then_most_of_them() {
     let mut members = Etcd::start_cluster().await;
     let options = members.iter().fold(EtcdOptions::default(), |options, member| {
