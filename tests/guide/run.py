@@ -248,8 +248,9 @@ def paranoid_pirate_crash(given):
         up = time.monotonic()
         stage.kept_running(workers, client, before + 1)
         took = time.monotonic() - up
-        if took > 2 * 3 * 1.0:
-            raise Failed(f"the first answer took {took:.1f} s, more than two times the liveness of 3 s")
+        # The worker itself sleeps a second after each reply, and another before it connects again.
+        if took > 2 * 3 * 1.0 + 2:
+            raise Failed(f"the first answer took {took:.1f} s, more than two times the liveness of 3 s and 2 s")
         return f"the first answer {took:.2f} s after the node was up"
 
 
@@ -302,7 +303,8 @@ def last_values(given):
             until("a last value", lambda one=subscriber: one.text().splitlines())
             if subscriber.text().splitlines()[0] not in ("Save Roger", "Off with his head!"):
                 raise Failed(f"it got {subscriber.text()!r}")
-        assert publisher.process.poll() is None
+        if publisher.process.poll() is not None:
+            raise Failed(f"the publisher ended: {publisher.text()!r}")
 
 
 def parallel_tasks(given):

@@ -179,12 +179,13 @@ def queue():
 
 
 def documented(page, name):
-    """The client in a specification."""
+    """The source of the client in a specification."""
     text = (ROOT / "docs/protocols" / page).read_text()
     return re.search(rf"```python\n(import zmq\n\nclass {name}:.*?)```", text, re.DOTALL).group(1)
 
 
 def run_documented(page, name):
+    """The same as a class."""
     names = {}
     exec(compile(documented(page, name), f"docs/protocols/{page}", "exec"), names)
     return names[name]

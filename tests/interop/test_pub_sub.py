@@ -257,14 +257,9 @@ def test_the_client_of_the_specification(kept):
     again.socket.close()
 
 
-def raw_subscriptions(context, node):
-    """An XSUB passes each subscription on that is new to it, and a message of two frames is none."""
-    return socket(context, zmq.XSUB, node.back["topics"])
-
-
 def test_what_a_second_subscription_brings(context, kept):
     node, front = kept
-    peer = raw_subscriptions(context, node)
+    peer = socket(context, zmq.XSUB, node.back["topics"])
     peer.send(b"\x01a.x")
     assert peer.recv_multipart() == [b"a.x", b"2"]
     peer.send(b"\x01a.")
