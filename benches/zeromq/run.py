@@ -1,11 +1,13 @@
 """The node's ZeroMQ proxies beside libzmq's zmq_proxy, in one run, interleaved.
 
-    python3 benches/zeromq/run.py [--rounds N] [--seconds S] [--node PROGRAM]
+    python3 benches/zeromq/run.py [--rounds N] [--seconds S] [--node PROGRAM] [--only rr|ps] [--sizes N,N] [--curve]
 
-Needs a C compiler and libzmq's headers (Debian: libzmq3-dev). The load is C on libzmq for both.
+Needs a C compiler and libzmq's headers (Debian: libzmq3-dev). The load is C on libzmq for both. With --curve everything is
+encrypted: the node then knows the key of its one user, and the proxy takes any key.
 """
 
 import argparse
+import os
 import pathlib
 import socket
 import statistics
@@ -40,13 +42,33 @@ def listens(port):
     sys.exit(f"nothing listens on port {port}")
 
 
+class Keys:
+    """The node's pair, or the proxy's, and one of all peers."""
+
+    def __init__(self, load):
+        self.server, self.peer = ([*subprocess.check_output([load, "keys"], text=True).split()] for _ in range(2))
+
+    def environment(self, pair):
+        public, secret = pair
+        return os.environ | {"CURVE_SERVER": self.server[0], "CURVE_PUBLIC": public, "CURVE_SECRET": secret}
+
+    def configuration(self, folder):
+        """More keys of an endpoint, and the user."""
+        secret = folder / "node.key"
+        secret.touch(mode=0o600)
+        secret.write_text(self.server[1])
+        user = f'security: {{ users: [{{ name: load, curve_public_key: "{self.peer[0]}" }}] }}'
+        return f', mechanisms: [curve], curve_secret_key_file: "{secret}"', user
+
+
 class Libzmq:
     name = "zmq_proxy"
 
-    def __init__(self, folder, load, kind, node):
+    def __init__(self, folder, load, kind, node, keys=None):
         front, back = ports(2)
         self.front, self.back = f"tcp://127.0.0.1:{front}", f"tcp://127.0.0.1:{back}"
-        self.process = subprocess.Popen([load, "proxy", kind, self.front, self.back])
+        environment = keys.environment(keys.server) if keys else None
+        self.process = subprocess.Popen([load, "proxy", kind, self.front, self.back], env=environment)
         listens(front)
 
     def stop(self):
@@ -57,10 +79,12 @@ class Libzmq:
 class Ours:
     name = "swarmmq"
 
-    def __init__(self, folder, load, kind, node):
+    def __init__(self, folder, load, kind, node, keys=None):
         front, back, native, http = ports(4)
         self.front, self.back = f"tcp://127.0.0.1:{front}", f"tcp://127.0.0.1:{back}"
-        kind = {"rr": "request-reply", "ps": "pub-sub"}[kind]
+        kind = {"rr": "request-reply", "ps": "pub-sub", "mdp": "service"}[kind]
+        curve, user = keys.configuration(folder) if keys else ("", "")
+        backend = "" if kind == "service" else f', backend: "{self.back}"'
         config = folder / "node.yaml"
         config.write_text(
             f"""node: {{ data_dir: "{folder / 'data'}" }}
@@ -68,7 +92,8 @@ listen: {{ native: "127.0.0.1:{native}", http: "127.0.0.1:{http}" }}
 telemetry: {{ log_level: warn }}
 zeromq:
   endpoints:
-    - {{ name: bench, kind: {kind}, bind: "{self.front}", backend: "{self.back}" }}
+    - {{ name: bench, kind: {kind}, bind: "{self.front}"{backend}{curve} }}
+{user}
 """
         )
         self.process = subprocess.Popen(
@@ -81,15 +106,22 @@ zeromq:
         self.process.wait()
 
 
-def measure(contender, load, kind, peers, size, seconds, node):
+def measure(contender, load, kind, peers, size, seconds, node, keys=None):
     with tempfile.TemporaryDirectory() as folder:
-        running = contender(pathlib.Path(folder), load, kind, node)
+        running = contender(pathlib.Path(folder), load, kind, node, keys)
         try:
             command = [load, kind, running.front, running.back, str(peers), str(size), str(seconds)]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+            environment = keys.environment(keys.peer) if keys else None
+            out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout.split()
         finally:
             running.stop()
     return [float(one) for one in out]
+
+
+def built():
+    load = str(pathlib.Path(tempfile.mkdtemp()) / "load")
+    subprocess.run(["cc", "-O2", "-o", load, str(HERE / "load.c"), "-lzmq", "-lpthread"], check=True)
+    return load
 
 
 def main():
@@ -98,20 +130,23 @@ def main():
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--node", default=str(ROOT / "target/release/swarmmq"))
     parser.add_argument("--only", choices=("rr", "ps"))
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="bytes of a message")
+    parser.add_argument("--curve", action="store_true")
     given = parser.parse_args()
-    load = str(pathlib.Path(tempfile.mkdtemp()) / "load")
-    subprocess.run(["cc", "-O2", "-o", load, str(HERE / "load.c"), "-lzmq", "-lpthread"], check=True)
+    load = built()
+    keys = Keys(load) if given.curve else None
     print("| pattern | peers a side | bytes | zmq_proxy /s | swarmmq /s | ratio (spread) | p50 µs | p99 µs |")
     print("|---|---|---|---|---|---|---|---|")
     for kind, name in (("rr", "request-reply"), ("ps", "pub-sub")):
         if given.only not in (None, kind):
             continue
         for peers in PEERS:
-            for size in SIZES:
+            for size in map(int, given.sizes.split(",")):
                 rows = {Libzmq: [], Ours: []}
                 for _ in range(given.rounds):
                     for contender in rows:
-                        rows[contender].append(measure(contender, load, kind, peers, size, given.seconds, given.node))
+                        row = measure(contender, load, kind, peers, size, given.seconds, given.node, keys)
+                        rows[contender].append(row)
                 theirs, ours = ([row[2] for row in rows[one]] for one in (Libzmq, Ours))
                 ratios = [mine / max(other, 1) for mine, other in zip(ours, theirs)]
                 latency = ["-", "-"]
@@ -128,4 +163,5 @@ def main():
                 )
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -178,14 +178,23 @@ def queue():
     return f"q-{uuid.uuid4().hex[:12]}"
 
 
-def documented_client():
-    """The client in the specification."""
-    text = (ROOT / "docs/protocols/durable.md").read_text()
-    source = re.search(r"```python\n(import zmq\n.*?)```", text, re.DOTALL).group(1)
-    assert len(source.split("def pull")[0].splitlines()) <= 20, "the specification promises twenty lines"
+def documented(page, name):
+    """The source of the client in a specification."""
+    text = (ROOT / "docs/protocols" / page).read_text()
+    return re.search(rf"```python\n(import zmq\n\nclass {name}:.*?)```", text, re.DOTALL).group(1)
+
+
+def run_documented(page, name):
+    """The same as a class."""
     names = {}
-    exec(compile(source, "docs/protocols/durable.md", "exec"), names)
-    return names["Durable"]
+    exec(compile(documented(page, name), f"docs/protocols/{page}", "exec"), names)
+    return names[name]
+
+
+def documented_client():
+    source = documented("durable.md", "Durable")
+    assert len(source.split("def pull")[0].splitlines()) <= 20, "the specification promises twenty lines"
+    return run_documented("durable.md", "Durable")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 import pytest
 import zmq
 
-from conftest import PATIENCE, until
+from conftest import PATIENCE, documented, run_documented, until
 
 PLAIN = ("topics", "pub-sub", {"backend": True})
 KEPT = ("topics", "pub-sub", {"backend": True, "last_values": True})
@@ -234,3 +234,42 @@ def test_a_stalled_subscriber_does_not_slow_others(context, node_with):
         got.append(stalled.recv_multipart()[1])
     assert got == sorted(got)
     assert 0 < len(got) < 2_000
+
+
+def test_the_client_of_the_specification(kept):
+    node, front = kept
+    assert len(documented("pub-sub.md", "Latest").splitlines()) <= 20, "the specification promises twenty lines"
+    late = run_documented("pub-sub.md", "Latest")(node.back["topics"], b"a.")
+    assert [late.wait(), late.wait()] == [(b"a.y", [b"1"]), (b"a.x", [b"2"])]
+    assert late.values == {b"a.y": [b"1"], b"a.x": [b"2"]}
+    front.send_multipart([b"b", b"2"])
+    front.send_multipart([b"a.y"])
+    front.send_multipart([b"a.y", b"3", b""])
+    assert [late.wait(), late.wait()] == [(b"a.y", []), (b"a.y", [b"3", b""])]
+    assert late.values == {b"a.y": [b"3", b""], b"a.x": [b"2"]}
+    assert late.wait(200) is None
+    # A topic alone is no value: who comes later gets the one before it.
+    front.send_multipart([b"a.x"])
+    assert late.wait() == (b"a.x", [])
+    again = run_documented("pub-sub.md", "Latest")(node.back["topics"], b"a.")
+    assert [again.wait(), again.wait()] == [(b"a.x", [b"2"]), (b"a.y", [b"3", b""])]
+    late.socket.close()
+    again.socket.close()
+
+
+def test_what_a_second_subscription_brings(context, kept):
+    node, front = kept
+    peer = socket(context, zmq.XSUB, node.back["topics"])
+    peer.send(b"\x01a.x")
+    assert peer.recv_multipart() == [b"a.x", b"2"]
+    peer.send(b"\x01a.")
+    assert peer.recv_multipart() == [b"a.y", b"1"], "a longer prefix has brought the other value"
+    peer.send(b"\x01a.y")
+    assert silent(peer), "a shorter prefix has brought it"
+    peer.send(b"\x00a.")
+    peer.send(b"\x00a.y")
+    peer.send(b"\x01a.")
+    assert peer.recv_multipart() == [b"a.y", b"1"], "cancelled, it is asked for again"
+    front.send_multipart([b"a.y", b"2"])
+    assert peer.recv_multipart() == [b"a.y", b"2"]
+    assert silent(peer)

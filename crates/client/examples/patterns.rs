@@ -7,6 +7,7 @@
 //! patterns work-behind-queue ADDRESS        a worker of the Paranoid Pirate protocol, which echoes
 //! patterns work VERSION ADDRESS SERVICE     a worker of Majordomo, which echoes
 //! patterns subscribe ADDRESS PREFIX         print numbered messages
+//! patterns watch ADDRESS PREFIX             print messages that are not numbered
 //! patterns snail ADDRESS LIMIT_MS           print messages until one is too old
 //! ```
 
@@ -38,6 +39,7 @@ async fn main() -> Outcome {
             work(Worker::mdp(connector, self::version(version), service, WorkerOptions::default())?).await
         }
         ["subscribe", address, prefix] => subscribe(address, prefix).await,
+        ["watch", address, prefix] => watch(address, prefix).await,
         ["snail", address, limit_ms] => snail(address, limit_ms.parse()?).await,
         _ => Err("the first lines of this program say how to call it".into()),
     }
@@ -105,6 +107,16 @@ async fn subscribe(address: &str, prefix: &str) -> Outcome {
     loop {
         let update = subscriber.recv().await?;
         print(&format!("{:?} {}", update.continuity, update.topic.escape_ascii()), &update.payload);
+    }
+}
+
+async fn watch(address: &str, prefix: &str) -> Outcome {
+    let connector = OmqConnector::subscriber([address])?;
+    let mut subscriber = Subscriber::connect(connector, SubscriberOptions::default()).await?;
+    subscriber.subscribe(prefix.to_owned()).await?;
+    loop {
+        let update = subscriber.recv().await?;
+        print(&update.topic.escape_ascii().to_string(), &update.payload);
     }
 }
 
