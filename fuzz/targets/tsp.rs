@@ -117,7 +117,8 @@ fn reply(request: &Frames) -> Frames {
 }
 
 fn play(titanic: &mut Titanic, data: &[u8]) {
-    let (mut input, mut peers, mut queue, mut now_ms) = (Input::new(data), Sent::default(), Queue::default(), 0);
+    let (mut input, mut peers, mut queue, mut now_ms) =
+        (Input::new(data), Sent::default(), Queue::default(), 0);
     for peer in 0..PEERS {
         attach(titanic, now_ms, PeerId(peer), &mut peers);
     }

@@ -7,7 +7,8 @@ use crate::{failure::Failure, step::Step};
 /// Runs them; they fail where there is no etcd.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     Step::cargo("etcd")
-        .args(["test", "--locked", "--package", "swarmmq", "--test", "discovery", "--", "--ignored"])
+        .args(["test", "--locked", "--package", "swarmmq", "--features", "real-etcd", "--test", "discovery"])
+        .args(["--", "etcd::"])
         .args(args)
         .current_dir(root)
         .run()

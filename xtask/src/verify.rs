@@ -40,6 +40,7 @@ fn format(root: &Path) -> Result<(), Failure> {
 fn lints(root: &Path) -> Result<(), Failure> {
     Step::cargo("lints")
         .args(["clippy", "--quiet", "--workspace", "--all-targets", "--locked"])
+        .args(["--features", "swarmmq/real-etcd"])
         .args(["--", "-D", "warnings"])
         .current_dir(root)
         .run()

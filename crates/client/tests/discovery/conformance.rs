@@ -8,7 +8,6 @@ use swarmmq::discovery::{
     ServiceChange, ServiceNews, View, Watching,
 };
 
-use super::etcd::Etcd;
 use super::node::TestNode;
 use super::{instance, lasting, until_ids, view, within};
 
@@ -23,7 +22,7 @@ async fn changes(watching: &mut Box<dyn Watching>) -> Vec<ServiceChange> {
     }
 }
 
-async fn keeps_what_it_promises(registry: Arc<dyn Discovery>, other: Arc<dyn Discovery>) {
+pub(crate) async fn keeps_what_it_promises(registry: Arc<dyn Discovery>, other: Arc<dyn Discovery>) {
     what_is_announced_is_listed(&*registry, &*other).await;
     a_watch_resumes_where_it_was(&*registry, &*other).await;
     a_watch_without_news_shows_a_sign_of_life(&*registry, &*other).await;
@@ -173,13 +172,6 @@ async fn a_node_keeps_what_a_registry_promises() {
     let mut node = TestNode::start().await;
     keeps_what_it_promises(node.registry().await, node.registry().await).await;
     node.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs etcd: cargo xtask etcd"]
-async fn etcd_keeps_what_a_registry_promises() {
-    let etcd = Etcd::start().await;
-    keeps_what_it_promises(etcd.registry(), etcd.registry()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

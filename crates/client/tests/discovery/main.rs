@@ -11,7 +11,9 @@
 
 mod authenticated;
 mod conformance;
+#[cfg(feature = "real-etcd")]
 mod etcd;
+#[cfg(feature = "real-etcd")]
 mod line;
 mod node;
 mod outage;

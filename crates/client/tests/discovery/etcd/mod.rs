@@ -1,4 +1,7 @@
-//! A real etcd of a test's own.
+//! A real etcd of a test's own, and what is to hold with one.
+
+mod authenticated;
+mod outage;
 
 use std::ffi::OsString;
 use std::net::TcpListener;
@@ -11,7 +14,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::within;
+use crate::conformance::keeps_what_it_promises;
+use crate::within;
 
 fn program() -> OsString {
     std::env::var_os("ETCD_BIN").unwrap_or_else(|| "etcd".into())
@@ -158,4 +162,10 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_keeps_what_a_registry_promises() {
+    let etcd = Etcd::start().await;
+    keeps_what_it_promises(etcd.registry(), etcd.registry()).await;
 }
