@@ -21,6 +21,10 @@ pub struct RequestOptions {
     pub pause_min: Duration,
     /// Pauses double up to this. Each is drawn evenly between zero and its bound ("full jitter"). Default 32 s.
     pub pause_max: Duration,
+    /// Whether a request has an id, by which an endpoint of SwarmMQ with the key `deduplicate` knows it again when it is
+    /// sent again: it is done once, and has one reply, whole. Default no: other brokers, and SwarmMQ without that key,
+    /// give the id to the worker as the first frame. Only an [`MdpClient`](super::MdpClient) can.
+    pub deduplicated: bool,
 }
 
 impl Default for RequestOptions {
@@ -30,6 +34,7 @@ impl Default for RequestOptions {
             attempts_max: 3,
             pause_min: Duration::from_secs(1),
             pause_max: Duration::from_secs(32),
+            deduplicated: false,
         }
     }
 }
@@ -51,6 +56,12 @@ impl RequestOptions {
     #[must_use]
     pub fn pauses(self, pause_min: Duration, pause_max: Duration) -> Self {
         Self { pause_min, pause_max, ..self }
+    }
+
+    /// Whether a request has an id, so that it is not done twice.
+    #[must_use]
+    pub fn deduplicated(self, deduplicated: bool) -> Self {
+        Self { deduplicated, ..self }
     }
 
     /// The longest that a request without partial replies can take.
@@ -77,6 +88,14 @@ impl RequestOptions {
             return Err(misuse("attempts_max", self.attempts_max.to_string(), "it is from 1 to 1,000"));
         }
         validate_pauses(self.pause_min, self.pause_max)
+    }
+
+    /// Checks the ranges, and that requests have no ids, for a client that cannot write them.
+    pub(crate) fn validate_without_ids(&self) -> Result<(), Error> {
+        if self.deduplicated {
+            return Err(misuse("deduplicated", "true".into(), "only an MdpClient writes ids"));
+        }
+        self.validate()
     }
 
     pub(crate) fn timeout_ms(&self) -> u64 {

@@ -38,6 +38,12 @@ impl RequestId {
         }
     }
 
+    /// The id that a number makes: 32 hexadecimal digits. Drawn at random, it is one that nobody can guess.
+    #[must_use]
+    pub fn from_value(value: u128) -> Self {
+        Self(Bytes::from(format!("{value:032x}")))
+    }
+
     /// Takes the id off a body, if there is one.
     ///
     /// # Errors

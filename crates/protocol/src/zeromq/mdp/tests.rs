@@ -285,6 +285,7 @@ fn an_id_is_taken_off_the_body_or_refused() {
         assert_eq!(id.frame(), frame);
         assert_eq!(take(&[frame, b"work", b""]), (Ok(Some(id)), body(&[b"work", b""])));
     }
+    assert_eq!(RequestId::from_value(31).as_bytes(), b"0000000000000000000000000000001f");
     for (words, error) in [
         (&[&b"swarmmq-id:"[..], b"work"][..], RequestIdError::Length(0)),
         (&[&longer, b"work"], RequestIdError::Length(65)),
