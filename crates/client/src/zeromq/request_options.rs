@@ -15,7 +15,8 @@ pub struct RequestOptions {
     /// twice: at least 1 ms, at most an hour.
     pub timeout: Duration,
     /// Most times a request is sent, the first included. Default 3, as in the Guide; 1 to 1,000. Every attempt may be
-    /// worked on: with more than one, requests must be such that doing them twice does no harm.
+    /// worked on: with more than one, requests must be such that doing them twice does no harm, or
+    /// [deduplicated](Self::deduplicated).
     pub attempts_max: u32,
     /// The first pause between two attempts is at most this. Default 1 s.
     pub pause_min: Duration,

@@ -111,7 +111,7 @@ async fn request_ids_tell_the_second_answer_to_one_request_from_that_to_the_next
         tokio::spawn(async move { (client.request(["first"]).await, client.request(["second"]).await) });
     let first = server.recv("the first request").await;
     assert_eq!(first.len(), 4);
-    let answer = |request: &[bytes::Bytes], word: &[u8]| to(&request[0], &[&request[1], b"", word]);
+    let answer = |request: &[Bytes], word: &[u8]| to(&request[0], &[&request[1], b"", word]);
     server.send(answer(&first, b"one")).await;
     let second = server.recv("the second request").await;
     assert_ne!(first[1], second[1]);
