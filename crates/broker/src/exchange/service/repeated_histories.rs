@@ -169,7 +169,7 @@ impl World {
 
     /// Takes note of what was dropped, and has the workers read.
     fn settle(&mut self) {
-        for (peer, reason) in self.peers.drops[self.drops_seen..].to_vec() {
+        while let Some((peer, reason)) = self.peers.drops.get(self.drops_seen).copied() {
             self.drops_seen += 1;
             if let Some(at) = self.foreseen.iter().position(|one| *one == (peer, reason)) {
                 self.foreseen.remove(at);
