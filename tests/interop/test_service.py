@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 import zmq
@@ -211,3 +212,43 @@ def test_what_stops_the_guide_s_broker_stops_nothing(context, broker, serve):
     ):
         vandal.send_multipart(frames)
     assert Client(context, address, 1).ask(b"echo", b"hello").answer() == [[b"hello"]]
+
+
+def test_a_client_that_gives_up_and_asks_again_has_its_work_done_once(context, node_with, serve):
+    keys = {"worker_heartbeat": "200ms", "worker_busy_silence": "1m", "deduplicate": "1m"}
+    node = node_with(("jobs", "service", keys))
+    address = node.front["jobs"]
+    started, may_end = threading.Event(), threading.Event()
+
+    def slowly(worker, request):
+        started.set()
+        assert may_end.wait(PATIENCE)
+        worker.reply(request, b"done", final=False)
+        worker.reply(request, *request[1])
+
+    slow = serve(address, 2, work=slowly)
+    until("the worker is ready", lambda: found(context, address))
+    question = [b"echo", b"swarmmq-id:5f2a", b"work"]
+    first = raw(context, zmq.REQ, address)
+    first.send_multipart([b"MDPC01", *question])
+    assert started.wait(PATIENCE)
+    # If a repeat were given to a worker, this one would have it.
+    idle = serve(address, 1)
+    until("another is ready", lambda: mmi(context, address, b"mmi.workers", b"echo") == [b"200", b"2"])
+
+    first.close(0)
+    second = raw(context, zmq.DEALER, address)
+    second.send_multipart([b"MDPC02", b"\x01", *question])
+    # What the broker answers itself is answered at once, and behind the repeat.
+    second.send_multipart([b"MDPC02", b"\x01", b"mmi.service", b"echo"])
+    assert second.recv_multipart() == [b"MDPC02", b"\x03", b"mmi.service", b"200"]
+    may_end.set()
+    assert second.recv_multipart() == [b"MDPC02", b"\x03", b"echo", b"done", b"work"]
+
+    third = raw(context, zmq.REQ, address)
+    third.send_multipart([b"MDPC01", *question])
+    assert third.recv_multipart() == [b"MDPC01", b"echo", b"done", b"work"]
+    for socket in (second, third):
+        socket.close(0)
+    assert (slow.served, idle.served) == ([[b"work"]], [])
+    assert not node.drops("jobs")

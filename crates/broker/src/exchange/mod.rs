@@ -11,6 +11,8 @@
 //! I/O. An exchange is one endpoint's state. The node calls it from the sessions of the peers, one call at a time, and
 //! gives it the time, so that tests play any history against it with a model in place of the peers.
 
+mod inside;
+mod own;
 mod pool;
 pub mod pub_sub;
 mod request_reply;
@@ -27,7 +29,7 @@ use bytes::Bytes;
 pub use pool::PoolLimits;
 pub use pub_sub::{PubSub, PubSubLimits};
 pub use request_reply::RequestReply;
-pub use service::Majordomo;
+pub use service::{Majordomo, RepeatLimits};
 pub use storage::{Refusal, StorageEvent, StorageRequest};
 pub use titanic::{Ids, Titanic, TitanicLimits};
 pub use workers::ParanoidPirate;
@@ -140,6 +142,8 @@ pub enum Figure {
     LastValues,
     /// Requests that are kept until they are closed.
     Stored,
+    /// Replies that are kept for those who repeat their request.
+    KeptReplies,
 }
 
 impl Figure {
@@ -154,6 +158,7 @@ impl Figure {
             Self::Subscribers => "subscribers",
             Self::LastValues => "last-values",
             Self::Stored => "stored",
+            Self::KeptReplies => "kept-replies",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use swarmmq_protocol::zeromq::mdp::client::standard_address;
-use swarmmq_protocol::zeromq::mdp::{ClientReply, ClientRequest, Part, ServiceName, Version};
+use swarmmq_protocol::zeromq::mdp::{ClientReply, ClientRequest, Part, RequestId, ServiceName, Version};
 
 use crate::error::Error;
 use crate::zeromq::driver::Driver;
@@ -94,6 +94,7 @@ pub struct MdpReply {
 /// ```
 pub struct MdpClient<C: Connector> {
     driver: Driver<LazyPirate<Mdp>, C>,
+    deduplicated: bool,
     busy: bool,
 }
 
@@ -119,8 +120,9 @@ impl<C: Connector> MdpClient<C> {
 
     fn with_dialect(connector: C, options: RequestOptions, dialect: Mdp) -> Result<Self, Error> {
         options.validate()?;
+        let deduplicated = options.deduplicated;
         let machine = LazyPirate::new(dialect, options, rand::random());
-        Ok(Self { driver: Driver::new(machine, connector), busy: false })
+        Ok(Self { driver: Driver::new(machine, connector), deduplicated, busy: false })
     }
 
     /// Asks a service, and waits for its whole reply.
@@ -155,9 +157,13 @@ impl<C: Connector> MdpClient<C> {
         service: &ServiceName,
         body: impl IntoIterator<Item = F>,
     ) -> Result<(), RequestError> {
-        let body: Frames = body.into_iter().map(Into::into).collect();
+        let mut body: Frames = body.into_iter().map(Into::into).collect();
         if body.is_empty() {
             return Err(RequestError::EmptyRequest);
+        }
+        // The broker's own services take no ids. To ask them twice does no harm.
+        if self.deduplicated && !service.is_management() {
+            body.insert(0, RequestId::from_value(rand::random()).frame());
         }
         self.driver.take_received();
         let (machine, now_ms) = self.driver.machine();

@@ -116,7 +116,7 @@ impl<C: Connector> LazyPirateClient<C> {
     }
 
     fn with_dialect(connector: C, options: RequestOptions, dialect: Plain) -> Result<Self, Error> {
-        options.validate()?;
+        options.validate_without_ids()?;
         let machine = LazyPirate::new(dialect, options, rand::random());
         Ok(Self { driver: Driver::new(machine, connector) })
     }

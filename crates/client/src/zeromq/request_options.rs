@@ -15,12 +15,17 @@ pub struct RequestOptions {
     /// twice: at least 1 ms, at most an hour.
     pub timeout: Duration,
     /// Most times a request is sent, the first included. Default 3, as in the Guide; 1 to 1,000. Every attempt may be
-    /// worked on: with more than one, requests must be such that doing them twice does no harm.
+    /// worked on: with more than one, requests must be such that doing them twice does no harm, or
+    /// [deduplicated](Self::deduplicated).
     pub attempts_max: u32,
     /// The first pause between two attempts is at most this. Default 1 s.
     pub pause_min: Duration,
     /// Pauses double up to this. Each is drawn evenly between zero and its bound ("full jitter"). Default 32 s.
     pub pause_max: Duration,
+    /// Whether a request has an id, by which an endpoint of SwarmMQ with the key `deduplicate` knows it again when it is
+    /// sent again: it is done once, and has one reply, whole. Default no: other brokers, and SwarmMQ without that key,
+    /// give the id to the worker as the first frame. Only an [`MdpClient`](super::MdpClient) can.
+    pub deduplicated: bool,
 }
 
 impl Default for RequestOptions {
@@ -30,6 +35,7 @@ impl Default for RequestOptions {
             attempts_max: 3,
             pause_min: Duration::from_secs(1),
             pause_max: Duration::from_secs(32),
+            deduplicated: false,
         }
     }
 }
@@ -51,6 +57,12 @@ impl RequestOptions {
     #[must_use]
     pub fn pauses(self, pause_min: Duration, pause_max: Duration) -> Self {
         Self { pause_min, pause_max, ..self }
+    }
+
+    /// Whether a request has an id, so that it is not done twice.
+    #[must_use]
+    pub fn deduplicated(self, deduplicated: bool) -> Self {
+        Self { deduplicated, ..self }
     }
 
     /// The longest that a request without partial replies can take.
@@ -77,6 +89,14 @@ impl RequestOptions {
             return Err(misuse("attempts_max", self.attempts_max.to_string(), "it is from 1 to 1,000"));
         }
         validate_pauses(self.pause_min, self.pause_max)
+    }
+
+    /// Checks the ranges, and that requests have no ids, for a client that cannot write them.
+    pub(crate) fn validate_without_ids(&self) -> Result<(), Error> {
+        if self.deduplicated {
+            return Err(misuse("deduplicated", "true".into(), "only an MdpClient writes ids"));
+        }
+        self.validate()
     }
 
     pub(crate) fn timeout_ms(&self) -> u64 {

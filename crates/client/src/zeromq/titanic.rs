@@ -84,6 +84,7 @@ impl<C: Connector> TitanicClient<C> {
     /// # Errors
     /// [`Error::Misuse`] if an option is out of its range.
     pub fn new(connector: C, version: Version, options: RequestOptions) -> Result<Self, Error> {
+        options.validate_without_ids()?;
         let client = MdpClient::new(connector, version, options)?;
         Ok(Self { client, pause_min: PAUSE_MIN, pause_max: PAUSE_MAX })
     }

@@ -1,11 +1,13 @@
 //! Requests: a lazy pirate and a client of Majordomo.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use omq_tokio::SocketType;
 use swarmmq::zeromq::{
     LazyPirateClient, MdpClient, MdpReply, MdpVersion, OmqConnector, RequestError, RequestOptions,
-    ServiceName,
+    ServiceName, TitanicClient,
 };
 
 use crate::peer::{Peer, frames, to};
@@ -109,7 +111,7 @@ async fn request_ids_tell_the_second_answer_to_one_request_from_that_to_the_next
         tokio::spawn(async move { (client.request(["first"]).await, client.request(["second"]).await) });
     let first = server.recv("the first request").await;
     assert_eq!(first.len(), 4);
-    let answer = |request: &[bytes::Bytes], word: &[u8]| to(&request[0], &[&request[1], b"", word]);
+    let answer = |request: &[Bytes], word: &[u8]| to(&request[0], &[&request[1], b"", word]);
     server.send(answer(&first, b"one")).await;
     let second = server.recv("the second request").await;
     assert_ne!(first[1], second[1]);
@@ -146,6 +148,54 @@ async fn services_are_asked_in_both_versions() {
     broker.send(to(&request[0], &[b"MDPC02", b"\x03", b"echo", b"3"])).await;
     let reply = soon("the reply", asking).await.unwrap().unwrap();
     assert_eq!(reply, MdpReply { partial: vec![frames(&[b"1"]), frames(&[b"2"])], last: frames(&[b"3"]) });
+}
+
+#[tokio::test]
+async fn all_attempts_of_a_deduplicated_request_have_one_id_and_the_next_has_another() {
+    let broker = Peer::router().await;
+    let connector = OmqConnector::dealer([broker.address()]).unwrap();
+    let options = options(Duration::from_millis(50)).attempts(1000).deduplicated(true);
+    let mut client = MdpClient::new(connector.clone(), MdpVersion::V02, options.clone()).unwrap();
+    let (echo, mmi) = (ServiceName::new("echo").unwrap(), ServiceName::new("mmi.service").unwrap());
+    let mut asking = tokio::spawn(async move {
+        for _ in 0..2 {
+            assert_eq!(client.request(&echo, ["work"]).await.unwrap().last, frames(&[b"done"]));
+        }
+        client.request(&mmi, ["echo"]).await.unwrap();
+    });
+    let mut attempts: BTreeMap<Bytes, usize> = BTreeMap::new();
+    loop {
+        let request = tokio::select! {
+            request = broker.recv("an attempt") => request,
+            asked = &mut asking => break asked.unwrap(),
+        };
+        let answer = match &request[4..] {
+            [id, work] => {
+                assert_eq!((&request[3][..], &work[..]), (&b"echo"[..], &b"work"[..]));
+                let digits = id.strip_prefix(b"swarmmq-id:").unwrap();
+                assert!(digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit));
+                let made = attempts.entry(id.clone()).or_default();
+                *made += 1;
+                // The answer may find its socket closed, so that one more attempt is made.
+                (*made >= 3).then_some(&b"done"[..])
+            }
+            plain => {
+                let own = (&request[3][..], plain);
+                assert_eq!(
+                    own,
+                    (&b"mmi.service"[..], &frames(&[b"echo"])[..]),
+                    "the broker's own take no id"
+                );
+                Some(&b"200"[..])
+            }
+        };
+        if let Some(answer) = answer {
+            broker.send(to(&request[0], &[b"MDPC02", b"\x03", &request[3], answer])).await;
+        }
+    }
+    assert!(attempts.len() == 2 && attempts.values().all(|made| *made >= 3), "{attempts:?}");
+    assert!(LazyPirateClient::new(connector.clone(), options.clone()).is_err());
+    assert!(TitanicClient::new(connector, MdpVersion::V02, options).is_err());
 }
 
 #[tokio::test]

@@ -83,6 +83,11 @@ fn keys_of_kind(endpoint: &EndpointConfig, kind: EndpointKind, path: &str, findi
     match (kind, endpoint.pool.changed()) {
         (EndpointKind::Service | EndpointKind::Titanic | EndpointKind::Workers, _) => {
             endpoint.pool.validate(path, findings);
+            if kind == EndpointKind::Workers
+                && let Some(key) = endpoint.pool.changed_of_repeats()
+            {
+                findings.conflict(at(key), "only an endpoint of the kind service or titanic has this key");
+            }
         }
         (_, Some(key)) => {
             findings

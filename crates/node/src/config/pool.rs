@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swarmmq_broker::exchange::PoolLimits;
+use swarmmq_broker::exchange::{PoolLimits, RepeatLimits};
 
 use super::fields::{Fields, Section};
 use super::quantity::Size;
@@ -38,6 +38,13 @@ pub struct PoolConfig {
     pub requests_size: Size,
     /// Most requests of one client that are not answered. Default 1,000. While it has so many it is not read from.
     pub max_client_requests: u32,
+    /// For how long a reply is kept for clients that repeat their request with the same id. Default 0: repeats are not
+    /// recognised. Not of `workers`, and neither are the next two.
+    pub deduplicate: Duration,
+    /// Most replies that are kept for that. Default 100,000. The oldest make room.
+    pub max_kept_replies: u32,
+    /// Most bytes of those replies. Default 64 MiB. The oldest make room.
+    pub kept_replies_size: Size,
 }
 
 impl Default for PoolConfig {
@@ -55,6 +62,9 @@ impl Default for PoolConfig {
             max_requests: 100_000,
             requests_size: Size::mebibytes(256),
             max_client_requests: 1_000,
+            deduplicate: Duration::ZERO,
+            max_kept_replies: 100_000,
+            kept_replies_size: Size::mebibytes(64),
         }
     }
 }
@@ -74,6 +84,9 @@ impl Section for PoolConfig {
             max_requests,
             requests_size,
             max_client_requests,
+            deduplicate,
+            max_kept_replies,
+            kept_replies_size,
         } = self;
         fields.value("worker_heartbeat", worker_heartbeat);
         fields.value("worker_liveness", worker_liveness);
@@ -87,6 +100,9 @@ impl Section for PoolConfig {
         fields.value("max_requests", max_requests);
         fields.value("requests_size", requests_size);
         fields.value("max_client_requests", max_client_requests);
+        fields.value("deduplicate", deduplicate);
+        fields.value("max_kept_replies", max_kept_replies);
+        fields.value("kept_replies_size", kept_replies_size);
     }
 }
 
@@ -111,8 +127,33 @@ impl PoolConfig {
         }
     }
 
+    /// What is kept of requests that clients may repeat.
+    #[must_use]
+    pub fn repeats(&self) -> RepeatLimits {
+        RepeatLimits {
+            keep_ms: u64::try_from(self.deduplicate.as_millis()).unwrap_or(u64::MAX),
+            replies_max: self.max_kept_replies as usize,
+            bytes_max: self.kept_replies_size.as_usize(),
+        }
+    }
+
     /// The first key that was changed, if any.
     pub(super) fn changed(&self) -> Option<&'static str> {
+        self.changed_of_repeats().or_else(|| self.changed_of_pool())
+    }
+
+    /// The first key that was changed and is not for `workers`, if any.
+    pub(super) fn changed_of_repeats(&self) -> Option<&'static str> {
+        let default = Self::default();
+        let changed = [
+            ("deduplicate", self.deduplicate != default.deduplicate),
+            ("max_kept_replies", self.max_kept_replies != default.max_kept_replies),
+            ("kept_replies_size", self.kept_replies_size != default.kept_replies_size),
+        ];
+        changed.into_iter().find(|(_, is_changed)| *is_changed).map(|(key, _)| key)
+    }
+
+    fn changed_of_pool(&self) -> Option<&'static str> {
         let default = Self::default();
         let changed = [
             ("worker_heartbeat", self.worker_heartbeat != default.worker_heartbeat),
@@ -149,6 +190,9 @@ impl PoolConfig {
         findings.range(&at("max_requests"), self.max_requests, 1, 10_000_000);
         findings.range(&at("requests_size"), self.requests_size, Size(64 << 10), largest);
         findings.range(&at("max_client_requests"), self.max_client_requests, 1, 1_000_000);
+        findings.time(&at("deduplicate"), self.deduplicate, Duration::ZERO, 24 * HOUR);
+        findings.range(&at("max_kept_replies"), self.max_kept_replies, 1, 10_000_000);
+        findings.range(&at("kept_replies_size"), self.kept_replies_size, Size(64 << 10), largest);
     }
 }
 
@@ -166,7 +210,7 @@ mod tests {
         let keys = "kind: service, worker_heartbeat: 200ms, worker_liveness: 5, worker_busy_silence: 1m, \
                     request_timeout: 2s, at_most_once: true, max_services: 1, max_workers: 2, \
                     max_queued_requests: 3, queued_requests_size: 1MiB, max_requests: 4, requests_size: 2MiB, \
-                    max_client_requests: 5";
+                    max_client_requests: 5, deduplicate: 1m, max_kept_replies: 6, kept_replies_size: 3MiB";
         let config = parse(&endpoint(keys)).unwrap();
         config.validate().unwrap();
         let expected = PoolLimits {
@@ -184,6 +228,9 @@ mod tests {
             client_requests_max: 5,
         };
         assert_eq!(config.zeromq.endpoints[0].pool.limits(PoolLimits::default()), expected);
+        let expected = RepeatLimits { keep_ms: 60_000, replies_max: 6, bytes_max: 3 << 20 };
+        assert_eq!(config.zeromq.endpoints[0].pool.repeats(), expected);
+        assert_eq!(PoolConfig::default().repeats(), RepeatLimits::default());
         for default in [PoolLimits::default(), PoolLimits::paranoid_pirate()] {
             assert_eq!(PoolConfig::default().limits(default.clone()), default);
         }
@@ -201,6 +248,10 @@ mod tests {
             ("kind: workers", "backend"),
             ("kind: service, backend: 'tcp://127.0.0.1:5561'", "backend"),
             ("kind: service, queue: q", "queue"),
+            ("kind: service, deduplicate: 2d", "deduplicate"),
+            ("kind: workers, backend: 'tcp://127.0.0.1:5561', deduplicate: 1s", "deduplicate"),
+            ("kind: workers, backend: 'tcp://127.0.0.1:5561', max_kept_replies: 7", "max_kept_replies"),
+            ("kind: durable, kept_replies_size: 1MiB", "kept_replies_size"),
             ("kind: service, worker_liveness: 0", "worker_liveness"),
             ("kind: service, worker_heartbeat: 1ms", "worker_heartbeat"),
             ("kind: service, last_values: true", "last_values"),

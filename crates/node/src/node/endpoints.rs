@@ -62,12 +62,13 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         (EndpointKind::RequestReply, _) => zeromq::EndpointKind::RequestReply,
         (EndpointKind::PubSub, _) => zeromq::EndpointKind::PubSub { limits: endpoint.pub_sub.limits() },
         (EndpointKind::Service, _) => {
-            zeromq::EndpointKind::Service { limits: endpoint.pool.limits(PoolLimits::default()) }
+            let (limits, repeats) = (endpoint.pool.limits(PoolLimits::default()), endpoint.pool.repeats());
+            zeromq::EndpointKind::Service { limits, repeats }
         }
         (EndpointKind::Titanic, _) => {
             let Some(queue) = queue_of(endpoint) else { return Ok(None) };
             let (pool, limits) = (endpoint.titanic.pool(&endpoint.pool), endpoint.titanic.limits());
-            zeromq::EndpointKind::Titanic { pool, limits, queue }
+            zeromq::EndpointKind::Titanic { pool, repeats: endpoint.pool.repeats(), limits, queue }
         }
         (EndpointKind::Workers, _) => {
             zeromq::EndpointKind::Workers { limits: endpoint.pool.limits(PoolLimits::paranoid_pirate()) }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarmmq_broker::exchange::{PoolLimits, PubSubLimits, Side, TitanicLimits};
+use swarmmq_broker::exchange::{PoolLimits, PubSubLimits, RepeatLimits, Side, TitanicLimits};
 use swarmmq_protocol::DestinationName;
 use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use swarmmq_protocol::zeromq::{durable, ingest};
@@ -103,11 +103,15 @@ pub enum EndpointKind {
     Service {
         /// What bounds it, and its times.
         limits: PoolLimits,
+        /// What is kept of requests that clients may repeat.
+        repeats: RepeatLimits,
     },
     /// A Majordomo broker that also keeps requests in a queue until workers have answered them: Titanic.
     Titanic {
         /// What bounds the broker, and its times.
         pool: PoolLimits,
+        /// What is kept of requests that clients may repeat.
+        repeats: RepeatLimits,
         /// What bounds the stored requests.
         limits: TitanicLimits,
         /// Where they are kept. It is made if it is not there, and nobody else may use it.

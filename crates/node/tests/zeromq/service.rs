@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swarmmq_broker::exchange::PoolLimits;
+use swarmmq_broker::exchange::{PoolLimits, RepeatLimits};
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use tokio::time::timeout;
 
@@ -10,7 +10,7 @@ use crate::raw::{Endpoint, Item, Raw};
 
 fn broker(heartbeat_ms: u64) -> Endpoint {
     let limits = PoolLimits { heartbeat_ms, ..PoolLimits::default() };
-    Endpoint::start(EndpointKind::Service { limits }, Limits::default())
+    Endpoint::start(EndpointKind::Service { limits, repeats: RepeatLimits::default() }, Limits::default())
 }
 
 fn queue(heartbeat_ms: u64) -> Endpoint {
@@ -111,7 +111,10 @@ async fn garbage_is_counted_and_stops_nothing() {
 #[tokio::test]
 async fn a_client_that_waits_for_too_much_is_not_read() {
     let limits = PoolLimits { client_requests_max: 2, ..PoolLimits::default() };
-    let endpoint = Endpoint::start(EndpointKind::Service { limits }, Limits::default());
+    let endpoint = Endpoint::start(
+        EndpointKind::Service { limits, repeats: RepeatLimits::default() },
+        Limits::default(),
+    );
     let mut client = endpoint.peer("DEALER").await;
     for number in ["1", "2", "3"] {
         client.send(&["", "MDPC01", "echo", number]).await;

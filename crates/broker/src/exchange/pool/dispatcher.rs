@@ -193,7 +193,7 @@ impl<D: Dialect> Pool<D> {
         peers: &mut dyn Peers,
     ) {
         let bytes = weigh_request(&body);
-        if self.requests.count_of(client) >= self.limits.client_requests_max
+        if !self.may_ask(client, 0)
             || self.requests.len() >= self.limits.requests_max
             || self.requests.bytes().saturating_add(bytes) > self.limits.bytes_max
         {
@@ -494,10 +494,13 @@ impl<D: Dialect> Pool<D> {
                 Activity::Busy(id) => !self.is_blocked(id, peers),
                 Activity::Ready(_) | Activity::Clogged => true,
             },
-            None => {
-                self.requests.count_of(peer) < self.limits.client_requests_max && !peers.room(peer).is_full()
-            }
+            None => self.may_ask(peer, 0) && !peers.room(peer).is_full(),
         }
+    }
+
+    /// Whether a client that waits for so many replies besides those of its requests here may make one more.
+    pub(in crate::exchange) fn may_ask(&self, client: PeerId, besides: usize) -> bool {
+        self.requests.count_of(client).saturating_add(besides) < self.limits.client_requests_max
     }
 
     /// Whether the client of a request would have to read before a reply could be sent to it.

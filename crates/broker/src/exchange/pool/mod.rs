@@ -36,3 +36,4 @@ mod worker;
 
 pub(super) use dispatcher::{Dialect, Pool, Refused};
 pub use limits::PoolLimits;
+pub(super) use request::weigh;

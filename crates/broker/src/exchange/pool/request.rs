@@ -12,7 +12,7 @@ const FRAME_OVERHEAD_BYTES: usize = 32;
 const REQUEST_OVERHEAD_BYTES: usize = 256;
 
 /// The memory that frames take.
-pub(super) fn weigh(frames: &[Bytes]) -> usize {
+pub(in crate::exchange) fn weigh(frames: &[Bytes]) -> usize {
     frames.iter().map(|frame| frame.len() + FRAME_OVERHEAD_BYTES).sum()
 }
 

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::super::Frames;
+use super::super::own::own;
 use super::limits::PubSubLimits;
 
 /// What a value is counted for besides its bytes: about what it costs in the two maps that hold it.
 pub const VALUE_BYTES: usize = 256;
 /// What each of its frames is counted for besides its bytes.
 const FRAME_BYTES: usize = size_of::<Bytes>();
-/// A value up to this size is copied into memory of its own. A frame is a slice of what was read from a socket, and
-/// would keep all of it alive; a larger one mostly is a buffer of its own.
-const COPIED_BYTES_MAX: usize = 16 * 1024;
 
 /// When a value was put, relative to the others. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,17 +176,4 @@ fn cost(topic_bytes: usize, bytes: usize, frames: usize) -> usize {
         .saturating_add(topic_bytes)
         .saturating_add(bytes)
         .saturating_add(frames.saturating_mul(FRAME_BYTES))
-}
-
-/// The frames in memory that nothing else shares, where they are small.
-fn own(frames: &Frames, bytes: usize) -> Frames {
-    if bytes > COPIED_BYTES_MAX {
-        return frames.clone();
-    }
-    let mut memory = BytesMut::with_capacity(bytes);
-    for frame in frames {
-        memory.extend_from_slice(frame);
-    }
-    let mut memory = memory.freeze();
-    frames.iter().map(|frame| memory.split_to(frame.len())).collect()
 }

@@ -1,11 +1,13 @@
 //! The state of a `service` endpoint.
 
 use swarmmq_protocol::zeromq::mdp::{
-    self, BrokerCommand, ClientRequest, Framing, MdpError, ServiceName, ToBroker, WorkerCommand,
+    self, BrokerCommand, ClientRequest, Framing, MdpError, RequestId, ServiceName, ToBroker, WorkerCommand,
 };
 
 use super::dialect::{Back, Mdp};
+use super::limits::RepeatLimits;
 use super::mmi;
+use super::repeats::{Asker, Repeats};
 use crate::exchange::pool::{Pool, PoolLimits, Refused};
 use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Verb};
 
@@ -15,6 +17,10 @@ pub struct Majordomo {
     pub(in crate::exchange) pool: Pool<Mdp>,
     /// Services that no worker may register for, beside those of management: whoever has the broker answers them.
     own: &'static [&'static str],
+    /// Requests that clients may repeat, if those are recognised.
+    pub(super) repeats: Option<Repeats>,
+    /// The last of the clients inside.
+    insiders: u64,
 }
 
 impl Majordomo {
@@ -22,12 +28,25 @@ impl Majordomo {
     /// late must not be taken for one of its own. Any number will do that is not used twice, as the time of the start.
     #[must_use]
     pub fn new(limits: PoolLimits, life: u64) -> Self {
-        Self { pool: Pool::new(limits, life), own: &[] }
+        Self::with_own(limits, life, &[])
     }
 
     /// A broker as part of something that answers these services itself.
     pub(in crate::exchange) fn with_own(limits: PoolLimits, life: u64, own: &'static [&'static str]) -> Self {
-        Self { pool: Pool::new(limits, life), own }
+        Self { pool: Pool::new(limits, life), own, repeats: None, insiders: 0 }
+    }
+
+    /// The same, which recognises the requests that clients repeat, where that is not [off](RepeatLimits::keep_ms). To
+    /// be called before any peer is there.
+    #[must_use]
+    pub fn deduplicating(self, limits: RepeatLimits) -> Self {
+        Self { repeats: (limits.keep_ms > 0).then(|| Repeats::new(limits)), ..self }
+    }
+
+    /// A client inside that there was not before.
+    pub(in crate::exchange) fn next_inside(&mut self) -> PeerId {
+        self.insiders += 1;
+        PeerId::inside(self.insiders)
     }
 
     /// Whether nobody can be a worker of a service, since the broker is.
@@ -53,7 +72,13 @@ impl Majordomo {
         self.pool.services().count()
     }
 
-    /// A peer has sent this, after [`Pool::heard`] and [`Pool::advance`].
+    /// A peer has said something. Whatever a worker says shows that it lives; only then is it asked who does not.
+    pub(in crate::exchange) fn hear(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        self.pool.heard(now_ms, peer);
+        self.tick(now_ms, peers);
+    }
+
+    /// A peer has sent this, after [`hear`](Self::hear).
     pub(in crate::exchange) fn handle_parsed(
         &mut self,
         now_ms: u64,
@@ -61,20 +86,20 @@ impl Majordomo {
         parsed: Result<ToBroker, MdpError>,
         peers: &mut dyn Peers,
     ) {
-        match parsed {
-            Ok(ToBroker::Client(request)) => self.handle_client(now_ms, peer, request, peers),
+        self.with_inside(now_ms, peers, |broker, peers| match parsed {
+            Ok(ToBroker::Client(request)) => broker.handle_client(now_ms, peer, request, peers),
             Ok(ToBroker::Worker(framing, command)) => {
-                self.handle_worker(now_ms, peer, framing, command, peers);
+                broker.handle_worker(now_ms, peer, framing, command, peers);
             }
             Err(_) => {
                 peers.dropped(peer, Drop::Malformed);
-                self.pool.dismiss(now_ms, peer, peers);
+                broker.pool.dismiss(now_ms, peer, peers);
             }
-        }
+        });
     }
 
     fn handle_client(&mut self, now_ms: u64, peer: PeerId, request: ClientRequest, peers: &mut dyn Peers) {
-        let ClientRequest { version, address, service, body } = request;
+        let ClientRequest { version, address, service, mut body } = request;
         let back = Back::Client { version, address };
         if service.is_management() {
             return mmi::answer(&self.pool, self.own, peer, &back, &service, &body, peers);
@@ -82,7 +107,16 @@ impl Majordomo {
         if !peers.may(peer, Verb::Request, service.as_bytes()) {
             return peers.dropped(peer, Drop::Forbidden);
         }
-        self.pool.request(now_ms, peer, service.detached().frame(), back, body, peers);
+        let service = service.detached().frame();
+        let id = match self.repeats {
+            Some(_) => RequestId::take_from(&mut body),
+            None => Ok(None),
+        };
+        match id {
+            Ok(None) => self.pool.request(now_ms, peer, service, back, body, peers),
+            Ok(Some(id)) => self.request_once(now_ms, Asker { peer, back }, service, id, body, peers),
+            Err(_) => peers.dropped(peer, Drop::Malformed),
+        }
     }
 
     fn handle_worker(
@@ -168,36 +202,48 @@ impl Majordomo {
 }
 
 impl Exchange for Majordomo {
-    fn attach(&mut self, _now_ms: u64, _peer: PeerId, _info: &PeerInfo, _peers: &mut dyn Peers) {}
+    fn attach(&mut self, _now_ms: u64, peer: PeerId, info: &PeerInfo, _peers: &mut dyn Peers) {
+        if let Some(repeats) = &mut self.repeats {
+            repeats.attach(peer, info.user.clone());
+        }
+    }
 
     fn handle(&mut self, now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers) {
-        // Whatever a worker says shows that it lives; only then is it asked who does not.
-        self.pool.heard(now_ms, peer);
-        self.pool.advance(now_ms, peers);
+        self.hear(now_ms, peer, peers);
         self.handle_parsed(now_ms, peer, mdp::parse(&frames), peers);
     }
 
     fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
-        self.pool.detach(now_ms, peer, peers);
+        if let Some(repeats) = &mut self.repeats {
+            repeats.detach(peer);
+        }
+        self.with_inside(now_ms, peers, |broker, peers| broker.pool.detach(now_ms, peer, peers));
     }
 
     fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
-        self.pool.drained(now_ms, peer, peers);
+        self.with_inside(now_ms, peers, |broker, peers| broker.pool.drained(now_ms, peer, peers));
+        self.give_what_is_owed(peer, peers);
     }
 
     fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
-        self.pool.accepts(peer, peers)
+        let besides = self.repeats.as_ref().map_or(0, |repeats| repeats.waiting_of(peer));
+        let is_worker = self.pool.form_of(peer).is_some();
+        self.pool.accepts(peer, peers) && (is_worker || self.pool.may_ask(peer, besides))
     }
 
     fn next_due(&self) -> Option<u64> {
-        self.pool.next_due()
+        let forgets_ms = self.repeats.as_ref().and_then(Repeats::next_due);
+        self.pool.next_due().into_iter().chain(forgets_ms).min()
     }
 
     fn tick(&mut self, now_ms: u64, peers: &mut dyn Peers) {
-        self.pool.advance(now_ms, peers);
+        self.with_inside(now_ms, peers, |broker, peers| broker.pool.advance(now_ms, peers));
+        self.forget_old(now_ms, peers);
     }
 
     fn figures(&self) -> Vec<(Figure, u64)> {
-        self.pool.figures()
+        let mut figures = self.pool.figures();
+        figures.extend(self.repeats.as_ref().map(|repeats| (Figure::KeptReplies, repeats.kept() as u64)));
+        figures
     }
 }

@@ -11,15 +11,23 @@
 //!   frames of all parts in its one reply, in order.
 //! - MDP has no word for an error to a client: a request that expires, does not fit, is forbidden or is lost with its
 //!   worker is counted as dropped, and the client's own time-out tells it.
+//! - Where it [deduplicates](Majordomo::deduplicating), a request with an id of the client's is the broker's own, and the
+//!   pool works for a client inside: whoever asks again with that id waits for the same reply, or gets it at once.
 //! - Names that begin with `mmi.` are the broker's own: it answers at once, and knows only workers that are alive.
 
 mod broker;
+mod deduplicate;
 mod dialect;
 #[cfg(test)]
 mod histories;
+mod limits;
 mod mmi;
+#[cfg(test)]
+mod repeated_histories;
+mod repeats;
 #[cfg(test)]
 mod tests;
 
 pub use broker::Majordomo;
 pub(super) use dialect::Back;
+pub use limits::RepeatLimits;

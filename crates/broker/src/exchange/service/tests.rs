@@ -1,6 +1,6 @@
 use super::*;
 use crate::exchange::pool::model::{Model, frames, info};
-use crate::exchange::{Drop, Exchange, Frames, PeerId, PoolLimits, Side, Verb};
+use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PoolLimits, Side, Verb};
 
 /// A broker whose workers beat once a second.
 struct World {
@@ -619,4 +619,98 @@ fn messages_that_stop_the_guide_s_broker_are_counted() {
     }
     assert_eq!(world.peers.drops, vec![(peer, Drop::Malformed); cases.len()]);
     assert!(world.read(peer).is_empty());
+}
+
+/// A broker that keeps replies for a minute.
+fn deduplicating() -> World {
+    let mut world = World::new();
+    let limits = RepeatLimits { keep_ms: 60_000, ..RepeatLimits::default() };
+    world.broker =
+        Majordomo::new(PoolLimits { heartbeat_ms: 60_000, ..PoolLimits::default() }, 7).deduplicating(limits);
+    world
+}
+
+const ASK_01: &[&[u8]] = &[b"", b"MDPC01", b"echo", b"swarmmq-id:7", b"hello"];
+const ASK_02: &[&[u8]] = &[b"MDPC02", b"\x01", b"echo", b"swarmmq-id:7", b"hello"];
+
+#[test]
+fn a_repeat_waits_for_the_same_reply_and_then_has_it_at_once_in_its_own_version() {
+    let mut world = deduplicating();
+    let worker = world.worker_02(b"echo");
+    let (first, second, third) = (world.attach(), world.attach(), world.attach());
+    world.say(first, ASK_01);
+    let request = world.only(worker);
+    assert_eq!(request[4..], frames(&[b"hello"]), "the worker sees no id");
+    world.detach(first);
+    world.say(second, ASK_02);
+    world.reply(worker, &request, b"\x03", b"one");
+    assert!(world.read(second).is_empty(), "parts are joined");
+    world.reply(worker, &request, b"\x04", b"two");
+    assert_eq!(world.only(second), frames(&[b"MDPC02", b"\x03", b"echo", b"one", b"two"]));
+    world.pass(59_999);
+    world.say(third, ASK_01);
+    assert_eq!(world.only(third), frames(&[b"", b"MDPC01", b"echo", b"one", b"two"]));
+    assert!(world.read(worker).iter().all(|message| message[1] == b"\x05"[..]), "it worked once");
+    assert!(world.peers.drops.is_empty());
+    world.pass(1);
+    world.say(third, ASK_01);
+    assert!(world.read(third).is_empty(), "after its time it is done again");
+    assert_eq!(world.broker.requests(), 1);
+}
+
+#[test]
+fn whoever_may_not_request_learns_nothing_of_what_is_kept() {
+    let mut world = deduplicating();
+    let worker = world.worker_02(b"echo");
+    let client = world.attach();
+    world.say(client, ASK_02);
+    let request = world.only(worker);
+    world.reply(worker, &request, b"\x04", b"hi");
+    world.only(client);
+    world.peers.forbidden.insert((Verb::Request, b"echo".to_vec()));
+    world.say(client, ASK_02);
+    assert!(world.read(client).is_empty());
+    assert_eq!(world.peers.drops, [(client, Drop::Forbidden)]);
+}
+
+#[test]
+fn what_has_no_id_or_none_that_can_be_is_not_kept() {
+    let mut world = deduplicating();
+    let worker = world.worker_02(b"echo");
+    let client = world.client_02(b"echo", b"swarmmq-id:7");
+    let long = [b"swarmmq-id:", &[b'7'; 65][..]].concat();
+    for id in [&b"swarmmq-id:"[..], &long] {
+        world.say(client, &[b"MDPC02", b"\x01", b"echo", id, b"hello"]);
+    }
+    assert_eq!(world.peers.drops, [(client, Drop::Malformed); 3]);
+    world.say(client, &[b"MDPC02", b"\x01", b"echo", b"hello", b"swarmmq-id:7"]);
+    let request = world.only(worker);
+    assert_eq!(request[4..], frames(&[b"hello", b"swarmmq-id:7"]));
+    world.reply(worker, &request, b"\x04", b"hi");
+    assert_eq!(world.broker.figures().last(), Some(&(Figure::KeptReplies, 0)));
+}
+
+#[test]
+fn without_deduplication_an_id_is_a_frame_as_any() {
+    let mut world = World::new();
+    let worker = world.worker_02(b"echo");
+    let client = world.attach();
+    world.say(client, ASK_02);
+    assert_eq!(world.only(worker)[4..], frames(&[b"swarmmq-id:7", b"hello"]));
+}
+
+#[test]
+fn a_request_that_is_dropped_is_counted_once_and_can_be_asked_again() {
+    let mut world = deduplicating();
+    let (first, second) = (world.attach(), world.attach());
+    world.say(first, ASK_01);
+    world.say(second, ASK_02);
+    assert_eq!(world.broker.requests(), 1);
+    world.detach(first);
+    world.pass(30_000);
+    assert_eq!(world.peers.drops, [(second, Drop::Expired)]);
+    let worker = world.worker_02(b"echo");
+    assert!(world.read(worker).is_empty());
+    world.say(second, ASK_02);
+    assert_eq!(world.only(worker)[4..], frames(&[b"hello"]));
 }

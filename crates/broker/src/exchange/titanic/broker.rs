@@ -9,13 +9,13 @@ use swarmmq_protocol::zeromq::mdp::{self, ToBroker, WorkerCommand};
 use swarmmq_protocol::zeromq::tsp;
 
 use super::clients::Clients;
-use super::inside::{Inside, Outcome};
 use super::ledger::{Ledger, Place};
 use super::limits::TitanicLimits;
 use super::receipts::Receipts;
 use super::record::Kind;
 use super::recovery::Recovery;
-use crate::exchange::service::Majordomo;
+use crate::exchange::inside::{Inside, Outcome};
+use crate::exchange::service::{Majordomo, RepeatLimits};
 use crate::exchange::{
     Exchange, Figure, Frames, PeerId, PeerInfo, Peers, PoolLimits, StorageEvent, StorageRequest,
 };
@@ -46,7 +46,6 @@ pub struct Titanic {
     pub(super) patience_ms: Option<u64>,
     /// The requests that the pool has.
     pub(super) jobs: BTreeMap<PeerId, u128>,
-    pub(super) jobs_given: u64,
     pub(super) outcomes: VecDeque<(PeerId, Outcome)>,
     /// Services for which requests wait, and for which there may be a worker since that was looked at.
     pub(super) eager: BTreeSet<Bytes>,
@@ -81,7 +80,6 @@ impl Titanic {
             is_open: false,
             patience_ms: Some(PATIENCE_MS),
             jobs: BTreeMap::new(),
-            jobs_given: 0,
             outcomes: VecDeque::new(),
             eager: BTreeSet::new(),
             puts: BTreeMap::new(),
@@ -90,6 +88,12 @@ impl Titanic {
             settle_again_ms: None,
             is_out_of_room: false,
         }
+    }
+
+    /// The same, which recognises the requests that clients repeat, but for those that are stored.
+    #[must_use]
+    pub fn deduplicating(self, limits: RepeatLimits) -> Self {
+        Self { majordomo: self.majordomo.deduplicating(limits), ..self }
     }
 
     /// Requests that are not forgotten, answered or not.
@@ -127,8 +131,7 @@ impl Exchange for Titanic {
 
     fn handle(&mut self, now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers) {
         self.with_pool(now_ms, peers, |majordomo, peers| {
-            majordomo.pool.heard(now_ms, peer);
-            majordomo.pool.advance(now_ms, peers);
+            majordomo.hear(now_ms, peer, peers);
         });
         match mdp::parse(&frames) {
             Ok(ToBroker::Client(request))

@@ -24,7 +24,7 @@ use swarmmq_protocol::zeromq::mdp::{
 use super::queue::{Fate, Queue};
 use super::*;
 use crate::exchange::pool::model::{Model, info};
-use crate::exchange::{Exchange, Frames, PeerId, PeerInfo, PoolLimits, Side, StorageEvent};
+use crate::exchange::{Exchange, Frames, PeerId, PeerInfo, PoolLimits, RepeatLimits, Side, StorageEvent};
 
 const SERVICES: [&str; 2] = ["a", "b"];
 const USERS: [&str; 2] = ["ada", "bob"];
@@ -105,7 +105,9 @@ fn titanic(ids: &Arc<AtomicU64>) -> Titanic {
         TitanicLimits { requests_max: 20, working_max: 2, work_ms: 20_000, ..TitanicLimits::default() };
     let ids = ids.clone();
     let next = move || Some(u128::from(ids.fetch_add(1, Ordering::Relaxed)) << 77 | 7);
-    Titanic::new(pool, limits, 1, Box::new(next))
+    // Nothing here has an id of a client's: what is stored must not be taken for a repeat.
+    let repeats = RepeatLimits { keep_ms: 1000, ..RepeatLimits::default() };
+    Titanic::new(pool, limits, 1, Box::new(next)).deduplicating(repeats)
 }
 
 impl World {

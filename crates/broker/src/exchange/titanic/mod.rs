@@ -32,7 +32,6 @@ mod broker;
 mod clients;
 #[cfg(test)]
 mod histories;
-mod inside;
 mod ledger;
 mod limits;
 #[cfg(test)]

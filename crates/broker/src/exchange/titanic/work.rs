@@ -3,9 +3,9 @@
 use swarmmq_protocol::EncodedMessage;
 
 use super::broker::{RETRY_MS, Titanic};
-use super::inside::{Inside, Outcome};
 use super::ledger::{Place, State};
 use super::record::{Kind, Record, body};
+use crate::exchange::inside::{Inside, Outcome};
 use crate::exchange::service::Back;
 use crate::exchange::{Drop, Frames, PeerId, Peers};
 
@@ -51,8 +51,7 @@ impl Titanic {
 
     /// Gives a request to the pool.
     fn give(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
-        self.jobs_given += 1;
-        let job = PeerId::inside(self.jobs_given);
+        let job = self.majordomo.next_inside();
         let until_ms = now_ms.saturating_add(self.limits.work_ms);
         let given = self.ledger.change(id, |entry| {
             let State::Waiting { request, .. } = &entry.state else { return None };

@@ -12,9 +12,12 @@ pub(in crate::zeromq) fn exchange(kind: &EndpointKind) -> Option<Box<dyn Exchang
         EndpointKind::RequestReply => Some(Box::new(RequestReply::new())),
         EndpointKind::PubSub { limits } => Some(Box::new(PubSub::new(limits.clone()))),
         EndpointKind::Tap { into: None, .. } => Some(Box::new(PubSub::new(PubSubLimits::default()))),
-        EndpointKind::Service { limits } => Some(Box::new(Majordomo::new(limits.clone(), life()))),
-        EndpointKind::Titanic { pool, limits, .. } => {
-            Some(Box::new(Titanic::new(pool.clone(), limits.clone(), life(), Box::new(request_id))))
+        EndpointKind::Service { limits, repeats } => {
+            Some(Box::new(Majordomo::new(limits.clone(), life()).deduplicating(repeats.clone())))
+        }
+        EndpointKind::Titanic { pool, repeats, limits, .. } => {
+            let titanic = Titanic::new(pool.clone(), limits.clone(), life(), Box::new(request_id));
+            Some(Box::new(titanic.deduplicating(repeats.clone())))
         }
         EndpointKind::Workers { limits } => Some(Box::new(ParanoidPirate::new(limits.clone(), life()))),
         EndpointKind::Durable

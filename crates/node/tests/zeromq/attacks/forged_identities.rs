@@ -1,6 +1,6 @@
 //! Peers that say they are others.
 
-use swarmmq_broker::exchange::PoolLimits;
+use swarmmq_broker::exchange::{PoolLimits, RepeatLimits};
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use tokio::io::AsyncWriteExt;
 
@@ -57,7 +57,10 @@ async fn a_routing_id_of_the_form_that_the_node_gives_is_refused() {
 #[tokio::test]
 async fn a_worker_reaches_no_client_but_the_one_whose_request_it_has() {
     let limits = PoolLimits::default();
-    let endpoint = Endpoint::start(EndpointKind::Service { limits }, Limits::default());
+    let endpoint = Endpoint::start(
+        EndpointKind::Service { limits, repeats: RepeatLimits::default() },
+        Limits::default(),
+    );
     let (mut honest, mut eve) = (endpoint.peer("DEALER").await, endpoint.peer("DEALER").await);
     send(&mut honest, &[b"", b"MDPW01", b"\x01", b"echo"]).await;
     send(&mut eve, &[b"", b"MDPW01", b"\x01", b"other"]).await;

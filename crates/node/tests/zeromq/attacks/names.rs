@@ -1,6 +1,6 @@
 //! Names and ids that are no names: paths, control characters, nothing, too much.
 
-use swarmmq_broker::exchange::PoolLimits;
+use swarmmq_broker::exchange::{PoolLimits, RepeatLimits};
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use tokio::io::AsyncWriteExt;
 
@@ -48,8 +48,10 @@ async fn correlation_ids_are_bytes_that_come_back_as_they_are() {
 
 #[tokio::test]
 async fn a_service_with_such_a_name_is_neither_served_nor_asked() {
-    let endpoint =
-        Endpoint::start(EndpointKind::Service { limits: PoolLimits::default() }, Limits::default());
+    let endpoint = Endpoint::start(
+        EndpointKind::Service { limits: PoolLimits::default(), repeats: RepeatLimits::default() },
+        Limits::default(),
+    );
     let no_service: [&[u8]; 4] = [b"", b"a\nb", b"a\0b", &[b'x'; 300]];
     for (nth, name) in no_service.into_iter().enumerate() {
         let mut peer = endpoint.peer("DEALER").await;

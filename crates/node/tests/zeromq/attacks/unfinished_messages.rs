@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swarmmq_broker::exchange::{PoolLimits, PubSubLimits};
+use swarmmq_broker::exchange::{PoolLimits, PubSubLimits, RepeatLimits};
 use swarmmq_node::zeromq::{EndpointKind, Limits, Multipart, Reason};
 use swarmmq_protocol::DestinationName;
 use tokio::io::AsyncWriteExt;
@@ -17,7 +17,7 @@ fn kinds() -> Vec<(EndpointKind, &'static str)> {
         (EndpointKind::Ingest { queue, multipart: Multipart::Keep }, "PUSH"),
         (EndpointKind::RequestReply, "DEALER"),
         (EndpointKind::PubSub { limits: PubSubLimits::default() }, "PUB"),
-        (EndpointKind::Service { limits: PoolLimits::default() }, "DEALER"),
+        (EndpointKind::Service { limits: PoolLimits::default(), repeats: RepeatLimits::default() }, "DEALER"),
         (EndpointKind::Workers { limits: PoolLimits::default() }, "DEALER"),
     ]
 }

@@ -24,11 +24,13 @@
 //! - [`client`]: requests and replies.
 //! - [`worker`]: the commands of workers and those to them.
 //! - [`mmi`]: the services that a broker has itself, RFC 8/MMI.
+//! - [`repeat`]: the id by which SwarmMQ knows a request again that a client repeats.
 
 pub mod client;
 mod frames;
 pub mod mmi;
 mod name;
+pub mod repeat;
 #[cfg(test)]
 mod tests;
 pub mod worker;
@@ -36,4 +38,5 @@ pub mod worker;
 pub use client::{ClientReply, ClientRequest, Part};
 pub use frames::{ADDRESS_FRAME_BYTES_MAX, ADDRESS_FRAMES_MAX, MdpError, ToBroker, Version, parse};
 pub use name::{SERVICE_NAME_BYTES_MAX, ServiceName, ServiceNameError};
+pub use repeat::{RequestId, RequestIdError};
 pub use worker::{BrokerCommand, Framing, WorkerCommand};

@@ -271,3 +271,29 @@ proptest! {
         let _ = (ClientReply::parse(&frames), BrokerCommand::parse(&frames));
     }
 }
+
+#[test]
+fn an_id_is_taken_off_the_body_or_refused() {
+    let take = |words: &[&[u8]]| {
+        let mut body = body(words);
+        let id = RequestId::take_from(&mut body);
+        (id, body)
+    };
+    let (long, longer) = ([b"swarmmq-id:", &[7; 64][..]].concat(), [b"swarmmq-id:", &[7; 65][..]].concat());
+    for (frame, id) in [(&b"swarmmq-id:x"[..], &b"x"[..]), (&long, &[7; 64])] {
+        let id = RequestId::new(id).unwrap();
+        assert_eq!(id.frame(), frame);
+        assert_eq!(take(&[frame, b"work", b""]), (Ok(Some(id)), body(&[b"work", b""])));
+    }
+    assert_eq!(RequestId::from_value(31).as_bytes(), b"0000000000000000000000000000001f");
+    for (words, error) in [
+        (&[&b"swarmmq-id:"[..], b"work"][..], RequestIdError::Length(0)),
+        (&[&longer, b"work"], RequestIdError::Length(65)),
+        (&[b"swarmmq-id:x"], RequestIdError::NoBody),
+    ] {
+        assert_eq!(take(words), (Err(error), body(words)));
+    }
+    for plain in [&[&b"swarmmq-id"[..], b"swarmmq-id:x"][..], &[b"", b"swarmmq-id:x"], &[b"work"]] {
+        assert_eq!(take(plain), (Ok(None), body(plain)));
+    }
+}

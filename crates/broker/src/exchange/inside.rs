@@ -1,10 +1,10 @@
-//! The clients that the stored requests are to the pool.
+//! Clients inside an exchange: what has the pool work for it, and is no connection.
 
 use std::collections::VecDeque;
 
-use crate::exchange::{Drop, Frames, PeerId, Peers, Room, Verb};
+use super::{Drop, Frames, PeerId, Peers, Room, Verb};
 
-/// What became of a request that was given to the pool.
+/// What became of a request of a client inside.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// Its whole reply.
