@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use swarmmq_broker::exchange::{PoolLimits, TitanicLimits};
+use swarmmq_broker::exchange::{PoolLimits, RepeatLimits, TitanicLimits};
 use swarmmq_cluster::Peer;
 use swarmmq_node::config::{Config, Listen, parse};
 use swarmmq_node::node::{Node, NodeOptions, Running};
@@ -289,7 +289,7 @@ async fn beside_a_model() -> (Endpoint, Raw) {
     let queue = DestinationName::new("titanic.test").unwrap();
     let (pool, limits) = (PoolLimits::default(), TitanicLimits::default());
     let bind = Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let kind = EndpointKind::Titanic { pool, limits, queue };
+    let kind = EndpointKind::Titanic { pool, repeats: RepeatLimits::default(), limits, queue };
     let endpoint =
         Endpoint::with_model(EndpointOptions::new("test", kind, bind), |state| state.delivers = true);
     let client = endpoint.peer("REQ").await;
