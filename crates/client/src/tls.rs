@@ -1,4 +1,4 @@
-//! TLS 1.3 towards the node.
+//! TLS: 1.3 towards the node, and 1.2 too towards others.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+#[cfg(feature = "etcd")]
+use rustls::version::TLS12;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use crate::error::Error;
 
@@ -57,8 +60,18 @@ impl TlsOptions {
         self
     }
 
-    /// The configuration: TLS 1.3 only, by the one provider that the program is built with.
+    /// The configuration towards a node: TLS 1.3 only, by the one provider that the program is built with.
     pub(crate) fn client_config(&self) -> Result<Arc<ClientConfig>, Error> {
+        self.config_of(&[&TLS13])
+    }
+
+    /// The configuration towards a server that may be old: etcd 3.5.1 knows nothing newer than TLS 1.2.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn compatible_config(&self) -> Result<Arc<ClientConfig>, Error> {
+        self.config_of(&[&TLS13, &TLS12])
+    }
+
+    fn config_of(&self, versions: &[&'static SupportedProtocolVersion]) -> Result<Arc<ClientConfig>, Error> {
         if let Some(config) = &self.config {
             return Ok(config.clone());
         }
@@ -69,7 +82,7 @@ impl TlsOptions {
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
+            .with_protocol_versions(versions)
             .map_err(wrong)?
             .with_root_certificates(roots);
         let config = match (&self.certificate_file, &self.key_file) {
@@ -113,4 +126,59 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     rustls_pemfile::private_key(&mut open(path)?)
         .map_err(|error| wrong(format!("{}: {error}", path.display())))?
         .ok_or_else(|| wrong(format!("{}: there is no private key in it", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::{ClientConnection, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// Whether the handshake with a server of TLS 1.2 comes to its end.
+    fn greets_an_old_server(config: Arc<ClientConfig>, server: Arc<ServerConfig>) -> bool {
+        let name = ServerName::try_from("localhost").unwrap();
+        let (mut client, mut server) =
+            (ClientConnection::new(config, name).unwrap(), ServerConnection::new(server).unwrap());
+        for _ in 0..10 {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            server.read_tls(&mut &bytes[..]).unwrap();
+            if server.process_new_packets().is_err() {
+                return false;
+            }
+            let mut bytes = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            client.read_tls(&mut &bytes[..]).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        !client.is_handshaking() && !server.is_handshaking()
+    }
+
+    #[test]
+    fn an_old_server_is_spoken_to_where_that_is_meant_and_nowhere_else() {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec!["localhost".into()]).unwrap().self_signed(&key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, certificate.pem()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let (options, server) = (TlsOptions::ca_file(ca), Arc::new(server));
+        assert!(greets_an_old_server(options.compatible_config().unwrap(), server.clone()));
+        assert!(!greets_an_old_server(options.client_config().unwrap(), server));
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use swarmmq_node::config::{Config, ConfigError, Environment, LogFormat, Overrides, TelemetryConfig};
-use swarmmq_node::node::{Node, NodeOptions, Running, StartError, run_until_signalled};
+use swarmmq_node::node::{Node, NodeOptions, Running, Signals, StartError};
 use swarmmq_node::telemetry::{self, OperatorCode};
 
 use crate::console::{Console, Table};
@@ -126,12 +126,13 @@ impl NodeVerb {
             options = options.config_source(Arc::new(again));
         }
         let running = Node::start(options).await.map_err(not_started)?;
+        // From before anybody can know that the node is there, so that whoever does can stop it in order.
+        let signals = Signals::listen()
+            .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
         let banner = Banner { node: node.as_str(), cluster: cluster.as_str(), data: &data };
         // Whoever started the node may have gone; the node serves others too.
         let _ = banner.show(&running, &console);
-        let stopped = run_until_signalled(running)
-            .await
-            .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+        let stopped = signals.run(running).await;
         let event =
             Event::Stopped { took_ms: stopped.took.as_millis(), connections_cut_off: stopped.cut_off };
         let _ = console.done(format!("stopped in {:.1} s", stopped.took.as_secs_f64()), &event);

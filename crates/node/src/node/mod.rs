@@ -26,5 +26,5 @@ pub use directory::{DataDirectory, DirectoryError};
 pub use error::StartError;
 pub use reload::{ReloadError, Reloaded};
 pub use running::{Running, Stopped};
-pub use signals::{EXIT_JOURNAL_FAILED, EXIT_STOPPED_AT_ONCE, run_until_signalled};
+pub use signals::{EXIT_JOURNAL_FAILED, EXIT_STOPPED_AT_ONCE, Signals};
 pub use start::{ConfigSource, Node, NodeOptions, OnJournalFailure};

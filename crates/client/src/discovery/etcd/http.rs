@@ -50,7 +50,7 @@ impl Http {
     pub(super) fn new(options: &EtcdOptions) -> Result<Self, DiscoveryError> {
         let tls = match &options.tls {
             Some(tls) => {
-                let config = tls.client_config().map_err(|error| wrong("tls", error.to_string()))?;
+                let config = tls.compatible_config().map_err(|error| wrong("tls", error.to_string()))?;
                 Some((TlsConnector::from(config), tls.clone()))
             }
             None => None,
