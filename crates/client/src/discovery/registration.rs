@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::FutureExt as _;
 use swarmmq_protocol::service::{Health, Instance};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -288,10 +290,20 @@ async fn check(wanted: Arc<watch::Sender<Instance>>, options: RegistrationOption
         let began = Instant::now();
         let known = wanted.borrow().health;
         let health = match &options.health_check {
-            Some(check) => timeout(interval, check()).await.unwrap_or_else(|_| {
-                tracing::warn!("the health check did not answer within {interval:?}");
-                Health::Unhealthy
-            }),
+            // A check that panics must not end the renewals.
+            Some(check) => {
+                match timeout(interval, AssertUnwindSafe(async { check().await }).catch_unwind()).await {
+                    Ok(Ok(health)) => health,
+                    Ok(Err(_)) => {
+                        tracing::warn!("the health check panicked");
+                        Health::Unhealthy
+                    }
+                    Err(_) => {
+                        tracing::warn!("the health check did not answer within {interval:?}");
+                        Health::Unhealthy
+                    }
+                }
+            }
             None => known,
         };
         // It is just being announced, with a heartbeat of now: the first look tells only what is different.

@@ -120,11 +120,11 @@ async fn a_registration_stays_and_leaves(registry: &Arc<dyn Discovery>, other: &
 
 async fn a_health_check_decides(registry: &Arc<dyn Discovery>, other: &Arc<dyn Discovery>) {
     let view = view(other, "checked");
-    let (ill, sick) = tokio::sync::watch::channel(false);
+    let (says, said) = tokio::sync::watch::channel(Some(Health::Healthy));
     let options =
         RegistrationOptions::default().health_interval(Duration::from_millis(50)).health_check(move || {
-            let is_ill = *sick.borrow();
-            async move { if is_ill { Health::Unhealthy } else { Health::Healthy } }
+            let health = *said.borrow();
+            async move { health.expect("this check is meant to panic") }
         });
     let registration = Registration::start(registry.clone(), instance("checked/a"), options).unwrap();
     let snapshot = within("healthy", view.until(|snapshot| snapshot.healthy().count() == 1)).await;
@@ -132,11 +132,16 @@ async fn a_health_check_decides(registry: &Arc<dyn Discovery>, other: &Arc<dyn D
         snapshot.instances().values().map(|one| one.heartbeat_ms).max()
     };
     let before = heartbeat(&snapshot);
-    ill.send_replace(true);
+    says.send_replace(Some(Health::Unhealthy));
     let after =
         within("ill", view.until(|now| now.instances().len() == 1 && now.healthy().count() == 0)).await;
     assert!(heartbeat(&after) > before, "who looks after its health says when");
-    ill.send_replace(false);
+    says.send_replace(Some(Health::Healthy));
+    within("well again", view.until(|snapshot| snapshot.healthy().count() == 1)).await;
+    // A check that panics is no sign of health, and does not end the registration.
+    says.send_replace(None);
+    within("ill", view.until(|now| now.instances().len() == 1 && now.healthy().count() == 0)).await;
+    says.send_replace(Some(Health::Healthy));
     within("well again", view.until(|snapshot| snapshot.healthy().count() == 1)).await;
     registration.deregister().await;
 }

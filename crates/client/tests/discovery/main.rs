@@ -17,6 +17,7 @@ mod etcd;
 mod line;
 mod node;
 mod outage;
+mod silent;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::super::error::DiscoveryError;
 use super::http::{Answer, Http};
@@ -40,6 +43,8 @@ pub(super) struct Gateway {
     targets: Vec<Target>,
     /// The one that answered last.
     current: AtomicUsize,
+    /// For the head of an answer, and again for its body.
+    request_timeout: Duration,
     user: Option<(String, String)>,
     token: Mutex<Option<Arc<str>>>,
 }
@@ -56,6 +61,7 @@ impl Gateway {
         }
         Ok(Self {
             http: Http::new(options)?,
+            request_timeout: options.timeout(),
             targets,
             current: AtomicUsize::new(0),
             user: options.user.clone(),
@@ -70,7 +76,7 @@ impl Gateway {
         request: &impl Serialize,
     ) -> Result<T, CallError> {
         let answer = self.open(path, request).await?;
-        let body = answer.whole().await.map_err(CallError::Failed)?;
+        let body = self.whole(answer).await?;
         read(&body)
     }
 
@@ -81,7 +87,21 @@ impl Gateway {
         request: &impl Serialize,
     ) -> Result<T, CallError> {
         let mut answer = self.open(path, request).await?;
-        next_piece(&mut answer).await
+        let piece = next_piece(&mut answer);
+        timeout(self.request_timeout, piece).await.unwrap_or_else(|_| Err(self.too_late()))
+    }
+
+    /// The whole body of an answer, which a member may die in the middle of.
+    async fn whole(&self, answer: Answer) -> Result<Bytes, CallError> {
+        match timeout(self.request_timeout, answer.whole()).await {
+            Ok(body) => body.map_err(CallError::Failed),
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    fn too_late(&self) -> CallError {
+        let text = format!("an answer did not come to its end within {:?}", self.request_timeout);
+        CallError::Failed(DiscoveryError::Away(text))
     }
 
     /// Asks one member after the other, beginning with the one that answered last, until one does not fail for the time
@@ -94,6 +114,8 @@ impl Gateway {
         for turn in 0..self.targets.len() {
             let nth = (first + turn) % self.targets.len();
             let Some(target) = self.targets.get(nth) else { continue };
+            // Whoever asks has less patience than a dead member may have silence: its next attempt begins behind this one.
+            self.current.store((nth + 1) % self.targets.len(), Ordering::Relaxed);
             match self.ask(target, path, &body).await {
                 Ok(answer) => {
                     self.current.store(nth, Ordering::Relaxed);
@@ -140,7 +162,7 @@ impl Gateway {
             return Ok(answer);
         }
         let status = answer.status;
-        let body = answer.whole().await.map_err(CallError::Failed)?;
+        let body = self.whole(answer).await?;
         Err(match serde_json::from_slice(&body) {
             Ok(value) => CallError::Trouble(Trouble::of(&value)),
             Err(_) if status.is_server_error() => {
@@ -164,7 +186,7 @@ impl Gateway {
         let body = serde_json::to_vec(&AuthenticateRequest { name, password })
             .map_err(|error| CallError::Failed(DiscoveryError::Protocol(error.to_string())))?;
         let answer = self.ask_as(target, "/v3/auth/authenticate", &body, None).await?;
-        let body = answer.whole().await.map_err(CallError::Failed)?;
+        let body = self.whole(answer).await?;
         let token: Arc<str> = read::<AuthenticateResponse>(&body)?.token.into();
         *self.token.lock() = Some(token.clone());
         Ok(Some(token))

@@ -108,20 +108,22 @@ impl Discovery for EtcdDiscovery {
 
     fn withdraw<'a>(&'a self, key: &'a InstanceKey) -> Pending<'a, ()> {
         Box::pin(async move {
-            let request = DeleteRequest { key: key_of(key) };
-            self.gateway.call::<IgnoredAny>("/v3/kv/deleterange", &request).await?;
-            let held = self.held.lock().remove(key);
-            if let Some(Held { lease, .. }) = held {
-                let revoked =
-                    self.gateway.call::<IgnoredAny>("/v3/lease/revoke", &LeaseRequest { id: lease }).await;
-                match revoked {
-                    Err(CallError::Trouble(trouble)) if !trouble.is_not_found() => {
-                        return Err(CallError::Trouble(trouble).into());
-                    }
-                    Err(CallError::Failed(error)) => return Err(error),
-                    _ => {}
+            let lease = self.held.lock().get(key).map(|held| held.lease);
+            let Some(id) = lease else {
+                let request = DeleteRequest { key: key_of(key) };
+                self.gateway.call::<IgnoredAny>("/v3/kv/deleterange", &request).await?;
+                return Ok(());
+            };
+            // With the lease goes what hangs on it, and not the key of a successor that has announced itself since.
+            let revoked = self.gateway.call::<IgnoredAny>("/v3/lease/revoke", &LeaseRequest { id }).await;
+            match revoked {
+                Err(CallError::Trouble(trouble)) if !trouble.is_not_found() => {
+                    return Err(CallError::Trouble(trouble).into());
                 }
+                Err(CallError::Failed(error)) => return Err(error),
+                _ => {}
             }
+            self.held.lock().remove(key);
             Ok(())
         })
     }

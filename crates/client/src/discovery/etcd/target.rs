@@ -13,18 +13,24 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn parse(endpoint: &str) -> Result<Self, DiscoveryError> {
+        // What stands before an `@` may be a password, which is for no log.
+        let shown =
+            endpoint.rsplit_once('@').map_or_else(|| endpoint.to_owned(), |(_, rest)| format!("…@{rest}"));
         let (scheme, rest) = endpoint.split_once("://").unwrap_or(("http", endpoint));
         let has_tls = match scheme {
             "http" => false,
             "https" => true,
-            _ => return Err(wrong("endpoint", format!("{endpoint}: it begins with http:// or https://"))),
+            _ => return Err(wrong("endpoint", format!("{shown}: it begins with http:// or https://"))),
         };
         let authority = rest.trim_end_matches('/');
         let has_port = authority
             .rsplit_once(':')
             .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         if !has_port || authority.contains(|c: char| c == '/' || c == '@' || c.is_whitespace()) {
-            return Err(wrong("endpoint", format!("{endpoint}: it must be http://host:port")));
+            return Err(wrong(
+                "endpoint",
+                format!("{shown}: it must be http://host:port; a user is an option of its own"),
+            ));
         }
         Ok(Self { has_tls, authority: authority.to_owned() })
     }
@@ -44,5 +50,7 @@ mod tests {
         {
             assert!(Target::parse(wrong).is_err(), "{wrong}");
         }
+        let refusal = Target::parse("http://root:s3cret@etcd:2379").unwrap_err().to_string();
+        assert!(refusal.contains("etcd:2379") && !refusal.contains("s3cret"), "{refusal}");
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct EtcdWatching {
     stream: Option<Answer>,
     /// Whether the stream has only just begun, and nothing was said of it yet.
     is_settling: bool,
+    /// Whether what was seen comes from a list, and no stream has gone on behind it yet.
+    has_just_listed: bool,
 }
 
 /// What a piece of a stream comes to.
@@ -58,7 +60,7 @@ impl EtcdWatching {
         service: Option<ServiceType>,
         after: Option<RegistryCursor>,
     ) -> Self {
-        Self { gateway, service, after, stream: None, is_settling: false }
+        Self { gateway, service, after, stream: None, is_settling: false, has_just_listed: false }
     }
 
     async fn advance(&mut self) -> Result<ServicesReply, DiscoveryError> {
@@ -87,10 +89,18 @@ impl EtcdWatching {
             };
             match step {
                 Ok(Step::Tell(reply)) => {
+                    self.has_just_listed = false;
                     (self.after, self.is_settling) = (Some(reply.at), false);
                     return Ok(reply);
                 }
                 Ok(Step::Nothing) => {}
+                // A member that lags behind the one that was just asked, or another cluster: not as fast as the network goes.
+                Ok(Step::List) if std::mem::take(&mut self.has_just_listed) => {
+                    self.stream = None;
+                    return Err(DiscoveryError::Away(
+                        "etcd does not know yet what it has just listed".into(),
+                    ));
+                }
                 Ok(Step::List) => {
                     (self.stream, self.after) = (None, None);
                 }
@@ -181,7 +191,7 @@ impl EtcdWatching {
             match last {
                 Some(last) if page.more => key = behind(&last)?,
                 _ => {
-                    self.after = Some(at);
+                    (self.after, self.has_just_listed) = (Some(at), true);
                     return Ok(ServicesReply { at, news: ServiceNews::All(instances) });
                 }
             }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::conformance::keeps_what_it_promises;
-use crate::within;
+use crate::{instance, within};
 
 fn program() -> OsString {
     std::env::var_os("ETCD_BIN").unwrap_or_else(|| "etcd".into())
@@ -168,4 +168,16 @@ impl Drop for Etcd {
 async fn etcd_keeps_what_a_registry_promises() {
     let etcd = Etcd::start().await;
     keeps_what_it_promises(etcd.registry(), etcd.registry()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_does_not_take_its_successor_along() {
+    let etcd = Etcd::start().await;
+    let (old, new) = (etcd.registry(), etcd.registry());
+    old.announce(&instance("worker/a")).await.unwrap();
+    new.announce(&instance("worker/a")).await.unwrap();
+    old.withdraw(&"worker/a".parse().unwrap()).await.unwrap();
+    assert_eq!(new.list(None).await.unwrap().len(), 1);
+    new.withdraw(&"worker/a".parse().unwrap()).await.unwrap();
+    assert!(new.list(None).await.unwrap().is_empty());
 }
