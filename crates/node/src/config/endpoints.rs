@@ -151,6 +151,10 @@ pub(super) fn endpoints(config: &Config, findings: &mut Findings) {
             Some((_, other)) if other.kind == Some(EndpointKind::Tap) => {
                 findings.conflict(path, "a tap watches an endpoint, and not another tap");
             }
+            Some((_, other)) if one.queue.is_some() && one.queue == other.queue => {
+                let text = "the endpoint that is watched has this queue: a tap must not feed what it watches";
+                findings.conflict(format!("zeromq.endpoints[{index}].queue"), text);
+            }
             Some(_) => {}
         }
     }

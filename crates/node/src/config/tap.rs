@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_named() {
         let says = |keys: &str| {
-            let rpc = "{ name: rpc, kind: durable, bind: 'tcp://127.0.0.1:5551' }";
+            let rpc = "{ name: rpc, kind: egress, bind: 'tcp://127.0.0.1:5551', queue: jobs }";
             let text = format!("zeromq: {{ endpoints: [{rpc}, {{ name: watch, {keys} }}] }}");
             match parse(&text).and_then(|config| config.validate()) {
                 Ok(()) => String::new(),
@@ -69,6 +69,7 @@ mod tests {
             (format!("kind: tap, of: watch, {bind}"), "of"),
             (format!("kind: tap, of: rpc, {bind}, sample: 0"), "sample"),
             (format!("kind: tap, of: rpc, {bind}, queue: q"), "queue"),
+            ("kind: tap, of: rpc, queue: jobs".to_owned(), "queue"),
             ("kind: tap, of: rpc".to_owned(), "bind"),
             (format!("kind: durable, of: rpc, {bind}"), "of"),
         ] {

@@ -57,6 +57,29 @@ async fn a_worker_serves_a_req_client() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_reply_is_too_large_is_not_waited_for() {
+    let endpoint = broker(2500);
+    let mut worker = endpoint.peer("DEALER").await;
+    worker.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    let mut client = endpoint.peer("DEALER").await;
+    // As many frames as there may be: with the worker's envelope there are more.
+    let body = vec!["x"; Limits::default().frames_max - 3];
+    client.send(&[&["", "MDPC01", "echo"], &body[..]].concat()).await;
+    let mut request = next(&mut worker).await;
+    request[2] = b"\x03".to_vec();
+    say(&mut worker, &request).await;
+    worker.closed().await;
+    endpoint.dropped(Reason::TooLarge, 1).await;
+    // Another has the request, and then nobody: it is given up.
+    let mut other = endpoint.peer("DEALER").await;
+    other.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    let mut request = next(&mut other).await;
+    request[2] = b"\x03".to_vec();
+    say(&mut other, &request).await;
+    endpoint.dropped(Reason::WorkerLost, 1).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_goes_leaves_its_request_to_another() {
     let endpoint = broker(2500);
     let mut first = endpoint.peer("DEALER").await;

@@ -38,6 +38,8 @@ pub(in crate::zeromq) struct Member {
     pauses: bool,
     /// How often in a row it was another's turn.
     yielded: u32,
+    /// It has sent what is larger than it may be, and is to go.
+    too_large: Option<ZmtpError>,
     out: VecDeque<Outbound>,
 }
 
@@ -62,6 +64,7 @@ impl Member {
             is_held: false,
             pauses: false,
             yielded: 0,
+            too_large: None,
             out: VecDeque::new(),
         }
     }
@@ -106,8 +109,12 @@ impl Service for Member {
     }
 
     fn handle_message(&mut self, frames: Vec<Bytes>) {
-        if bytes_of(&frames) > self.limits.message_bytes_max || frames.len() > self.limits.frames_max {
-            return self.drops.count(Reason::TooLarge);
+        let (bytes, count) = (bytes_of(&frames), frames.len());
+        if bytes > self.limits.message_bytes_max || count > self.limits.frames_max {
+            // The exchange would wait for it: a worker whose reply is passed over is lost, and has to be seen to be.
+            let text = format!("its message has {count} frames with {bytes} bytes");
+            self.too_large.get_or_insert_with(|| ZmtpError::new(Reason::TooLarge, text));
+            return;
         }
         self.inbox.push_back(frames);
         if self.inbox.len() >= BATCH_MAX {
@@ -141,6 +148,9 @@ impl Service for Member {
     }
 
     fn poll_close(&mut self) -> Option<ZmtpError> {
+        if let Some(error) = self.too_large.take() {
+            return Some(error);
+        }
         let explanation = self.outbox.closing()?;
         Some(ZmtpError::new(Reason::Disconnected, explanation))
     }

@@ -15,12 +15,18 @@ use crate::zeromq::options::Limits;
 use crate::zeromq::peers::PeerRecord;
 use crate::zeromq::shared::bytes_of;
 
+/// What the two frames of ours are counted for.
+const ABOUT_BYTES: usize = 512;
+
+/// A mirrored message, and what it is counted for.
+type Item = (Vec<Bytes>, usize);
+
 /// Takes copies of messages, as many as its queue has room for.
 #[derive(Debug)]
 pub(in crate::zeromq) struct Mirror {
     endpoint: String,
     sample: NonZeroU32,
-    queue: Sender<Vec<Bytes>>,
+    queue: Sender<Item>,
     queued_bytes: Arc<AtomicUsize>,
     queue_bytes_max: usize,
     frames_max: usize,
@@ -29,7 +35,7 @@ pub(in crate::zeromq) struct Mirror {
 
 /// What was mirrored and is to be passed on.
 pub(in crate::zeromq) struct Mirrored {
-    queue: Receiver<Vec<Bytes>>,
+    queue: Receiver<Item>,
     queued_bytes: Arc<AtomicUsize>,
 }
 
@@ -57,22 +63,28 @@ impl Mirror {
 
     /// Takes a message if it is one of the sample and there is room.
     pub(super) fn offer(&self, number: u64, direction: Direction, peer: &PeerRecord, frames: &[Bytes]) {
-        if !number.is_multiple_of(u64::from(self.sample.get())) {
+        if !self.is_of_the_sample(number) {
             return;
         }
         let Ok(place) = self.queue.try_reserve() else { return self.drops.count(Reason::TapBehind) };
         if frames.len() + 2 > self.frames_max {
             return self.drops.count(Reason::TooLarge);
         }
-        let mirrored = self.copy(number, direction, peer, frames);
-        let bytes = bytes_of(&mirrored);
-        let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // One that is larger than the queue goes through it alone.
-        if queued > 0 && queued + bytes > self.queue_bytes_max {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let bytes = bytes_of(frames) + ABOUT_BYTES;
+        // One that is larger than the queue goes through it alone. Nothing is copied that does not fit.
+        let reserved = self.queued_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| {
+            (queued == 0 || queued + bytes <= self.queue_bytes_max).then_some(queued + bytes)
+        });
+        if reserved.is_err() {
             return self.drops.count(Reason::TapBehind);
         }
-        place.send(mirrored);
+        place.send((self.copy(number, direction, peer, frames), bytes));
+    }
+
+    /// Scattered, as requests and replies may take turns: every second message would be all of one kind.
+    fn is_of_the_sample(&self, number: u64) -> bool {
+        let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        scattered.is_multiple_of(u64::from(self.sample.get()))
     }
 
     /// The message behind two frames of ours, with memory of its own.
@@ -100,15 +112,15 @@ impl Mirror {
 impl Mirrored {
     /// The next message. None once nobody can mirror any more.
     pub(super) async fn next(&mut self) -> Option<Vec<Bytes>> {
-        let frames = self.queue.recv().await?;
-        self.queued_bytes.fetch_sub(bytes_of(&frames), Ordering::Relaxed);
+        let (frames, bytes) = self.queue.recv().await?;
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         Some(frames)
     }
 
     /// The next message, if one is there.
     pub(super) fn poll(&mut self) -> Option<Vec<Bytes>> {
-        let frames = self.queue.try_recv().ok()?;
-        self.queued_bytes.fetch_sub(bytes_of(&frames), Ordering::Relaxed);
+        let (frames, bytes) = self.queue.try_recv().ok()?;
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         Some(frames)
     }
 }

@@ -75,6 +75,11 @@ async fn publish(
         }
     }
     drop(tapped);
+    // What was mirrored before goes out: to the queues of subscribers, who still get those.
+    while let Some(frames) = mirrored.poll() {
+        inbox.push_back(frames);
+        hub.handle(publisher, &outbox, &mut inbox, true);
+    }
     hub.detach(publisher);
 }
 
@@ -112,8 +117,16 @@ async fn store(
     }
     drop(tapped);
     let end = Instant::now() + limits.drain_timeout;
-    while !ingest.is_done() {
+    loop {
+        while ingest.wants_input()
+            && let Some(frames) = mirrored.poll()
+        {
+            ingest.handle_message(frames);
+        }
         ingest.handle_round(Instant::now());
+        if ingest.is_done() {
+            break;
+        }
         let next = ingest.poll_timeout().map_or(end, |retry| retry.min(end));
         let _ = timeout_at(next, wakeup.woken()).await;
         if Instant::now() >= end {
