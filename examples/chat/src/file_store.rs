@@ -9,7 +9,7 @@
 //! Records stand in the order in which the server got to know them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl FileStore {
     /// [`StoreError`], also if another process has the folder.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Vec<Repair>), StoreError> {
         let failed = |error| StoreError::Disk { path: folder.to_owned(), error };
-        fs::create_dir_all(folder).map_err(failed)?;
+        whole_file::make_folder(folder).map_err(failed)?;
         let lock = lock(folder)?;
         let registry_path = folder.join("registry.json");
         let registry = whole_file::read::<Registry>(&registry_path)?.unwrap_or_default();
@@ -197,6 +197,7 @@ pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
 
     use proptest::prelude::*;

@@ -44,9 +44,31 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a folder and those above it that are not there, and has their names on disk when it returns.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let new: Vec<&Path> = folder.ancestors().take_while(is_new).collect();
+    fs::create_dir_all(folder)?;
+    File::open(folder)?.sync_all()?;
+    new.into_iter().try_for_each(sync_folder)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_are_made_all_the_way_and_may_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/../b/c");
+        make_folder(&deep).unwrap();
+        make_folder(&deep).unwrap();
+        assert!(folder.path().join("b/c").is_dir());
+        fs::write(folder.path().join("file"), b"").unwrap();
+        make_folder(&folder.path().join("file")).unwrap_err();
+        make_folder(&folder.path().join("file/d")).unwrap_err();
+        make_folder(Path::new("")).unwrap_err();
+    }
 
     #[test]
     fn a_file_is_replaced_and_damage_is_said() {

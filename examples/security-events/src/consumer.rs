@@ -1,15 +1,16 @@
 //! A consumer: receives events from producers, or from a durable queue, and processes them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures_util::FutureExt as _;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join, join_all, try_join_all};
 use omq_tokio::{Options, Socket, SocketType};
 use prost::Message as _;
 use serde_json::json;
-use swarmmq::discovery::{Instance, InstanceKey, Registration, Snapshot, View};
-use swarmmq::{Delivered, Message};
+use swarmmq::discovery::{Discovery, Instance, InstanceKey, Registration, Snapshot, View};
+use swarmmq::{Client, Delivered, Message};
 use tokio::time::interval;
 use tracing::{debug, info, warn};
 
@@ -84,9 +85,9 @@ async fn end(registration: Option<Registration>, work: &Work) {
     work.figures.tell_all();
 }
 
-type Snapshots = tokio::sync::watch::Receiver<std::sync::Arc<Snapshot>>;
+type Snapshots = tokio::sync::watch::Receiver<Arc<Snapshot>>;
 
-async fn next_change(producers: &mut Option<Snapshots>) -> std::sync::Arc<Snapshot> {
+async fn next_change(producers: &mut Option<Snapshots>) -> Arc<Snapshot> {
     if let Some(producers) = producers
         && producers.changed().await.is_ok()
     {
@@ -243,10 +244,12 @@ fn show(event: &NetworkSecurityEvent) {
 
 async fn run_durable(options: Consumer, json: bool) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let client = options.place.client().await?;
     let names = Names::of(&options.queue.queue)?;
-    names.make(&client).await?;
-    let registry = options.place.registry().await?;
+    let opened = tokio::select! {
+        opened = open_durable(&options, &names) => opened?,
+        () = signals.asked() => return Ok(()),
+    };
+    let (client, mut events, registry) = opened;
     let key = options.identity.key(consumers()?)?;
     let registration = match &registry {
         Some(registry) => {
@@ -256,29 +259,51 @@ async fn run_durable(options: Consumer, json: bool) -> Result<()> {
         None => None,
     };
     let results = client.producer(&names.processed).build();
-    let mut events = client.consumer(&names.queue).credit(QUEUE).lease(LEASE).build().await?;
     info!("Events come from the durable queue {}", names.queue);
     let mut work = Work::new(&options, json)?;
     let mut telling = interval(INTERVAL);
     telling.tick().await;
     while !work.is_done() {
         tokio::select! {
+            biased;
             () = signals.asked() => break,
             _ = telling.tick() => work.figures.tell(),
             delivered = events.next() => {
                 let Some(first) = delivered else { break };
                 let batch = gather(first?, &mut events, work.batch_max())?;
-                process(batch, &results, &mut work, key.id.as_str()).await?;
+                let processing = process(batch, &results, &mut work, key.id.as_str());
+                match signals.unless_asked(processing).await {
+                    Some(processed) => processed?,
+                    // They come again, and those that are in `processed` are recognised.
+                    None => {
+                        warn!("events under way are left to others");
+                        break;
+                    }
+                }
             }
         }
     }
-    events.close().await;
+    if signals.unless_asked(events.close()).await.is_none() {
+        warn!("the node was not told of the end");
+    }
     if work.duplicates > 0 {
         info!(duplicates = work.duplicates, "events that somebody else had processed, and not acknowledged");
     }
     end(registration, &work).await;
     client.close().await;
     Ok(())
+}
+
+/// The client, the events and the registry.
+async fn open_durable(
+    options: &Consumer,
+    names: &Names,
+) -> Result<(Client, swarmmq::Consumer, Option<Arc<dyn Discovery>>)> {
+    let client = options.place.client().await?;
+    names.make(&client).await?;
+    let registry = options.place.registry().await?;
+    let events = client.consumer(&names.queue).credit(QUEUE).lease(LEASE).build().await?;
+    Ok((client, events, registry))
 }
 
 /// The events that have come already, at most so many.
@@ -300,6 +325,7 @@ async fn process(
     consumer: &str,
 ) -> Result<()> {
     let mut puts = Vec::with_capacity(batch.len());
+    let mut rejections = Vec::new();
     for delivered in batch {
         let payload = &delivered.message().payload;
         let bytes = payload.len();
@@ -308,7 +334,7 @@ async fn process(
                 let put = put_for_certain(results.clone(), result(&event, consumer).id(id));
                 puts.push(async move { Ok::<_, anyhow::Error>((put.await?, event, bytes, delivered)) });
             }
-            _ => delivered.reject("it is no NetworkSecurityEvent with a UUID").await?,
+            _ => rejections.push(delivered.reject("it is no NetworkSecurityEvent with a UUID")),
         }
     }
     let done = try_join_all(puts).await?;
@@ -324,9 +350,14 @@ async fn process(
         }
         acks.push(delivered.ack());
     }
-    for error in join_all(acks).await.into_iter().filter_map(Result::err) {
+    let (acks, rejections) = join(join_all(acks), join_all(rejections)).await;
+    for error in acks.into_iter().filter_map(Result::err) {
         // It comes again, and is recognised.
         debug!("not acknowledged: {error}");
+    }
+    for error in rejections.into_iter().filter_map(Result::err) {
+        // It comes again, and is rejected again.
+        debug!("not rejected: {error}");
     }
     Ok(())
 }

@@ -20,13 +20,15 @@ use anyhow::{Context, Result, bail};
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use swarmmq::{Client, DestinationName, DestinationSettings, Error, ErrorCode, Message, MessageId, Producer};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 /// For how long ids of events are remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many ids of events are remembered.
 const IDS_MAX: u64 = 2_000_000;
+/// How long a put that failed waits before it is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Most events on their way to the queue.
 const UNDER_WAY_MAX: usize = 1024;
 
@@ -71,7 +73,8 @@ pub(crate) fn message_id(event_id: &str) -> Result<MessageId> {
     Ok(MessageId(uuid.as_u128()))
 }
 
-/// Puts a message until it is known to be stored: its id tells a second one from the first.
+/// Puts a message until it is known to be stored: its id tells a second one from the first. It has no end while the node
+/// is away; who wants to end drops it.
 pub(crate) async fn put_for_certain(producer: Producer, message: Message) -> Result<bool> {
     loop {
         match producer.send(message.clone()).await {
@@ -82,6 +85,7 @@ pub(crate) async fn put_for_certain(producer: Producer, message: Message) -> Res
             Err(error) if error.is_uncertain() || error.is_retryable() => warn!("putting it again: {error}"),
             Err(error) => return Err(error.into()),
         }
+        sleep(AGAIN).await;
     }
 }
 
@@ -121,6 +125,10 @@ impl Outlet {
 
     pub(crate) fn has_under_way(&self) -> bool {
         !self.under_way.is_empty()
+    }
+
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
     }
 
     pub(crate) fn put(&mut self, event_id: String, bytes: Vec<u8>) -> Result<()> {

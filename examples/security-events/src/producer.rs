@@ -7,7 +7,7 @@ use anyhow::Result;
 use prost::Message as _;
 use swarmmq::discovery::{Discovery, Instance, Registration, View};
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::durable::{Outlet, Settled};
 use crate::figures::{Figures, INTERVAL};
@@ -30,7 +30,10 @@ pub(crate) async fn run(options: Producer, json: bool) -> Result<()> {
     let key = options.identity.key(producers()?)?;
     let view = registry.clone().map(|registry| Ok::<_, anyhow::Error>(View::start(registry, consumers()?)));
     let view = view.transpose()?;
-    let (mut way, endpoint) = open(&options, view.clone()).await?;
+    let (mut way, endpoint) = tokio::select! {
+        opened = open(&options, view.clone()) => opened?,
+        () = signals.asked() => return Ok(()),
+    };
     let registration = register(&options, registry.as_ref(), Instance::new(key.clone(), endpoint))?;
     let mut generator = Generator::new(key.id.as_str(), options.seed);
     let mut record = Record::open(options.record.as_deref())?;
@@ -77,7 +80,7 @@ pub(crate) async fn run(options: Producer, json: bool) -> Result<()> {
     if let Some(registration) = registration {
         registration.deregister().await;
     }
-    way.finish(&mut record, &mut figures).await?;
+    way.finish(&mut signals, &mut record, &mut figures).await?;
     figures.tell_all();
     Ok(())
 }
@@ -128,13 +131,23 @@ impl Way {
         }
     }
 
-    /// Waits for what is on its way.
-    async fn finish(self, record: &mut Record, figures: &mut Figures) -> Result<()> {
+    /// Waits for what is on its way, as long as somebody who wants us to end lets it.
+    async fn finish(self, signals: &mut Signals, record: &mut Record, figures: &mut Figures) -> Result<()> {
         match self {
             Self::Direct(spread) => spread.close().await,
             Self::Durable(mut outlet) => {
-                while outlet.has_under_way() {
-                    take_note(&outlet.settled().await?, record, figures)?;
+                let settling = async {
+                    while outlet.has_under_way() {
+                        take_note(&outlet.settled().await?, record, figures)?;
+                    }
+                    Ok::<_, anyhow::Error>(())
+                };
+                match signals.unless_asked(settling).await {
+                    Some(settled) => settled?,
+                    None => {
+                        let events = outlet.under_way();
+                        warn!(events, "it is not known whether the last events are stored");
+                    }
                 }
             }
         }

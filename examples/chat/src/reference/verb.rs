@@ -38,7 +38,7 @@ pub(crate) struct ReferenceVerb {
 impl ReferenceVerb {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let console = Console::new("ref");
-        std::fs::create_dir_all(&self.data).with_context(|| self.data.display().to_string())?;
+        whole_file::make_folder(&self.data).with_context(|| self.data.display().to_string())?;
         let _lock = lock(&self.data)?;
         let path = self.data.join("ref_servers.json");
         let entries = whole_file::read::<Entries>(&path)?.unwrap_or_default();

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::berkeley::{ROUND_MS, Round, TRUSTED_MS};
 use crate::election::SERVERS_MAX;
-use crate::lamport::CLOCK_MAX;
 use crate::name::{SERVERS, is_plausible};
 use crate::reference::protocol::{AnswerData, Question, QuestionData};
 use crate::server::machine::{Output, Server};
@@ -70,9 +69,8 @@ impl<S: Store> Server<S> {
     pub(crate) fn handle_answer(&mut self, now: Now, answer: Option<&[u8]>) -> Result<(), StoreError> {
         let Some((question, sent_ms)) = self.questions.end() else { return Ok(()) };
         let read = answer.and_then(|answer| serde_json::from_slice::<Envelope<AnswerData>>(answer).ok());
-        let Some(data) = read.map(|reply| reply.data).filter(|data| data.clock <= CLOCK_MAX) else {
-            return Ok(());
-        };
+        let data = read.map(|reply| reply.data).filter(|data| self.lamport.follows(data.clock));
+        let Some(data) = data else { return Ok(()) };
         self.lamport.receive(data.clock);
         if data.status == ERROR {
             if question == Question::Heartbeat {
@@ -147,7 +145,7 @@ impl<S: Store> Server<S> {
     /// Takes a message of another server on topic `servers`.
     pub(super) fn handle_notice(&mut self, now: Now, body: &Bytes) -> Result<(), StoreError> {
         let Ok(Envelope { service, data }) = wire::decode::<Envelope<Notice>>(body) else { return Ok(()) };
-        if data.origin.as_ref() == Some(&self.name) || data.clock > CLOCK_MAX {
+        if data.origin.as_ref() == Some(&self.name) || !self.lamport.follows(data.clock) {
             return Ok(());
         }
         self.lamport.receive(data.clock);

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::catch_up::{Exchange, Letter, Saying};
-use crate::lamport::CLOCK_MAX;
 use crate::name::{REPLICA, SERVERS, is_plausible};
 use crate::record::Record;
 use crate::server::machine::{Output, Server};
@@ -63,23 +62,28 @@ impl<S: Store> Server<S> {
             }
             return;
         }
-        if !is_plausible(&head.origin) || head.clock > CLOCK_MAX {
+        if !is_plausible(&head.origin) || !self.lamport.follows(head.clock) {
             return;
         }
         self.lamport.receive(head.clock);
         match head.r#type.as_str() {
             "publish" | "message" | "user" => {
-                records.extend(wire::decode::<Record>(body).ok().filter(Record::is_sound));
+                records.extend(wire::decode::<Record>(body).ok().filter(|record| self.takes(record)));
             }
             kind if kind.starts_with("sync-") => letters.extend(wire::decode::<Letter>(body)),
             _ => {}
         }
     }
 
+    /// Whether it keeps a record of another server.
+    fn takes(&self, record: &Record) -> bool {
+        record.is_sound() && self.lamport.follows(record.clock())
+    }
+
     fn handle_letter(&mut self, now: Now, letter: Letter) -> Result<(), StoreError> {
         let for_me = letter.to.as_ref() == Some(&self.name);
         if let Exchange::Records { records, .. } = &letter.exchange {
-            let sound: Vec<Record> = records.iter().filter(|record| record.is_sound()).cloned().collect();
+            let sound: Vec<Record> = records.iter().filter(|record| self.takes(record)).cloned().collect();
             if let Some(clock) = sound.iter().map(Record::clock).max() {
                 self.lamport.receive(clock);
             }

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::catch_up::{Exchange, Letter};
+use crate::lamport::{CLOCK_MAX, FOLLOWED_MAX};
 use crate::record::{Key, Record};
 use crate::reference::machine::{Entries, Reference};
 use crate::server::machine::{Output, Server};
@@ -469,6 +471,48 @@ fn a_server_of_the_same_name_is_noticed_by_clocks_that_are_not_its_own() {
     assert_eq!(warnings("replica", 0), 0, "its own come back to it");
     assert_eq!(warnings("replica2", 9), 0, "it is not on their topic");
     assert_eq!((warnings("replica", 9), warnings("replica", 9)), (1, 0));
+}
+
+#[test]
+fn a_clock_near_the_end_of_all_clocks_leaves_room_for_the_next_record() {
+    let now = Now { monotonic_ms: 0, wall_ms: 0 };
+    let record = |clock: u64| {
+        let (origin, channel) = ("server-009".to_owned(), "dev".to_owned());
+        let (user, message, timestamp) = ("ana".to_owned(), "oi".to_owned(), "now".to_owned());
+        Record::Publish { origin, channel, user, message, timestamp, clock }
+    };
+    let mut server = Server::new("server-001", MemoryStore::default());
+    let mut other = Server::new("server-002", MemoryStore::default());
+    let mut replicate = |body: Bytes| server.handle_publications(now, &[("replica".into(), body)]).unwrap();
+    let letter = |letter_clock: u64, clock: u64| {
+        let (exchange, origin) =
+            (Exchange::Records { records: vec![record(clock)], rest: None }, "server-009".into());
+        wire::encode(&Letter { exchange, origin, to: None, timestamp: "now".into(), clock: letter_clock })
+            .unwrap()
+    };
+    replicate(wire::encode(&record(CLOCK_MAX)).unwrap());
+    replicate(letter(CLOCK_MAX, 1));
+    replicate(letter(1, CLOCK_MAX));
+    let notice = b"{\"service\":\"election\",\"data\":{\"clock\":4611686018427387904}}";
+    let notice: serde_json::Value = serde_json::from_slice(notice).unwrap();
+    let notice = wire::encode(&notice).unwrap();
+    server.handle_publications(now, &[("servers".into(), notice)]).unwrap();
+    assert!(server.store.records.is_empty() && server.lamport.now() < 10);
+    // As far as it follows, and its next record is one that others take, also who has not heard that clock.
+    let highest = wire::encode(&record(FOLLOWED_MAX)).unwrap();
+    server.handle_publications(now, &[("replica".into(), highest)]).unwrap();
+    assert_eq!(server.store.records.len(), 1);
+    let (user, message) = (Some("ana".to_owned()), Some("oi".to_owned()));
+    let data = RequestData { user, message, channel: Some("dev".to_owned()), ..RequestData::default() };
+    let request = wire::encode(&Envelope { service: "publish".to_owned(), data }).unwrap();
+    server.handle_request(now, &[request]).unwrap();
+    assert!(server.store.records.len() == 2 && server.store.records.iter().all(Record::is_sound));
+    while let Some(output) = server.poll_output() {
+        if let Output::Publish { topic, body } = output {
+            other.handle_publications(now, &[(topic.into(), body)]).unwrap();
+        }
+    }
+    assert_eq!(other.store.records, server.store.records[1..]);
 }
 
 proptest! {
