@@ -81,6 +81,7 @@ mod tests {
         signals.asked().await;
         timeout(short, signals.asked()).await.expect("it stays asked");
         // What ends in time is done all the same.
+        // sleep: it is the work that takes its time.
         assert_eq!(signals.unless_asked(sleep(short)).await, Some(()));
         send("INT");
         assert_eq!(signals.unless_asked(pending::<()>()).await, None);
