@@ -95,7 +95,13 @@ async fn ten_thousand_half_open_connections_disturb_nobody_and_are_closed_in_tim
         "closed {:?} after the first",
         start.elapsed()
     );
-    assert_eq!(node.shared.connections(), 2);
+    // A peer may see its connection closed just before the node has counted it.
+    let counted = async {
+        while node.shared.connections() != 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, counted).await.expect("only the two that speak are left");
     // A ratio of small times is noise on a busy machine; a disturbed session is one of many milliseconds.
     assert!(flooded < calm * 2 + Duration::from_millis(20), "{calm:?} before, {flooded:?} during the flood");
 }
