@@ -7,14 +7,14 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use swarmmq_broker::exchange::{
-    Exchange, Frames, Majordomo, ParanoidPirate, PeerId, PeerInfo, PoolLimits, Side,
+    Exchange, Frames, Majordomo, ParanoidPirate, PeerId, PeerInfo, PoolLimits, RepeatLimits, Side,
 };
 use swarmmq_fuzz::{input::Input, memory::bounded, peers::QUEUE, peers::Sent};
 use swarmmq_protocol::zeromq::mdp::{self, BrokerCommand, ClientReply, ToBroker};
 use swarmmq_protocol::zeromq::ppp::PppMessage;
 
 const PEERS: u64 = 6;
-const WORDS: [&[u8]; 15] = [
+const WORDS: [&[u8]; 16] = [
     b"",
     b"MDPC01",
     b"MDPC02",
@@ -30,6 +30,7 @@ const WORDS: [&[u8]; 15] = [
     b"mmi.service",
     b"mmi.workers",
     b"mmi.services",
+    b"swarmmq-id:1",
 ];
 
 fn message(input: &mut Input<'_>) -> Frames {
@@ -79,7 +80,8 @@ fn answer(request: &Frames, input: &mut Input<'_>) -> Frames {
     reply
 }
 
-fn play(exchange: &mut dyn Exchange, data: &[u8]) {
+/// Plays messages. Whatever is asked may outlive its client for so long.
+fn play(exchange: &mut dyn Exchange, outlives_ms: u64, data: &[u8]) {
     let (mut input, mut peers, mut now_ms) = (Input::new(data), Sent::default(), 0);
     for peer in 0..PEERS {
         let side = if peer % 2 == 0 { Side::Front } else { Side::Back };
@@ -117,6 +119,11 @@ fn play(exchange: &mut dyn Exchange, data: &[u8]) {
         peers.queues.remove(&PeerId(peer));
         exchange.detach(now_ms, PeerId(peer), &mut peers);
     }
+    // Requests with an id go on without those who asked, but not for ever.
+    while let Some(due) = exchange.next_due().filter(|due| (now_ms + 1..=now_ms + outlives_ms).contains(due))
+    {
+        exchange.tick(due, &mut peers);
+    }
     assert_eq!(exchange.next_due(), None, "nothing is left of peers that are gone");
 }
 
@@ -129,6 +136,10 @@ fuzz_target!(|data: &[u8]| {
         ..PoolLimits::default()
     };
     let most = 256 * data.len() + (1 << 20);
-    bounded(most, || play(&mut Majordomo::new(limits.clone(), 1), data));
-    bounded(most, || play(&mut ParanoidPirate::new(limits, 1), data));
+    let repeats = RepeatLimits { keep_ms: 2000, replies_max: 3, bytes_max: 4000 };
+    let longest_ms = limits.wait_ms + repeats.keep_ms;
+    bounded(most, || play(&mut Majordomo::new(limits.clone(), 1), 0, data));
+    let deduplicating = || Majordomo::new(limits.clone(), 1).deduplicating(repeats.clone());
+    bounded(most, || play(&mut deduplicating(), longest_ms, data));
+    bounded(most, || play(&mut ParanoidPirate::new(limits.clone(), 1), 0, data));
 });
