@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use swarmmq::discovery::{
     Discovery, DiscoveryError, Instance, NodeDiscovery, RegistryCursor, ServiceChange, ServiceNews,
     ServiceType, Watching,
 };
+use swarmmq_node::http::instance_json;
 
 use crate::connection::Connection;
 use crate::console::{Column, Console, Table};
@@ -74,7 +75,7 @@ fn failed(error: DiscoveryError) -> Failure {
 
 fn ls(console: &Console, instances: &[Instance]) -> Result<(), Failure> {
     if console.is_json() {
-        return instances.iter().try_for_each(|one| console.object(&object(one)));
+        return instances.iter().try_for_each(|one| console.object(&instance_json(one)));
     }
     if instances.is_empty() {
         console.note("nothing is registered");
@@ -100,18 +101,6 @@ fn ls(console: &Console, instances: &[Instance]) -> Result<(), Failure> {
         ]);
     }
     table.print(console)
-}
-
-fn object(one: &Instance) -> Value {
-    json!({
-        "service": one.key.service.as_str(),
-        "id": one.key.id.as_str(),
-        "endpoint": one.endpoint,
-        "health": one.health.as_str(),
-        "heartbeat_ms": one.heartbeat_ms,
-        "ttl_ms": one.ttl_ms,
-        "metadata": one.metadata,
-    })
 }
 
 /// Watches, and goes on behind what was seen when the node is away.
@@ -162,7 +151,7 @@ async fn follow(
 
 fn registered(console: &Console, one: &Instance) -> Result<(), Failure> {
     if console.is_json() {
-        let mut value = object(one);
+        let mut value = instance_json(one);
         if let Some(fields) = value.as_object_mut() {
             fields.insert("event".into(), json!("registered"));
         }

@@ -29,7 +29,7 @@ pub use access::{KeyCheck, KeyVerdict, NoKeys, Operation};
 pub use health::{Health, HealthSource, Reason};
 pub use routes::{Http, SampleSource};
 pub use server::{TlsSource, serve};
-pub use services::ServiceSource;
+pub use services::{ServiceSource, instance_json};
 pub use zeromq::EndpointSource;
 
 #[cfg(test)]

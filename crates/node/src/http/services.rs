@@ -27,11 +27,13 @@ pub(super) async fn services(State(http): State<Http>) -> Json<Value> {
         Some(ServiceNews::All(instances)) => instances,
         _ => Vec::new(),
     };
-    let instances: Vec<Value> = instances.iter().map(instance).collect();
+    let instances: Vec<Value> = instances.iter().map(instance_json).collect();
     Json(json!({ "instances": instances }))
 }
 
-fn instance(one: &Instance) -> Value {
+/// An instance as `/services` shows it, and as the program does with `--json`.
+#[must_use]
+pub fn instance_json(one: &Instance) -> Value {
     json!({
         "service": one.key.service.as_str(),
         "id": one.key.id.as_str(),

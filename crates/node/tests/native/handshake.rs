@@ -168,6 +168,29 @@ async fn what_is_not_allowed_is_refused_and_the_connection_stays() {
 }
 
 #[tokio::test]
+async fn nobody_puts_a_message_in_the_name_of_another() {
+    let node = Node::configured(&format!("security: {{ {KEYS} }}"));
+    let mut client = Client::new(node.connect(1 << 12));
+    client.send(0, hello_with("key")).await;
+    client.receive().await;
+    let named = |user: &str| {
+        let message = swarmmq_protocol::Message::new("x").header("swarmmq-user", user.to_owned());
+        let mut request = put(100);
+        if let swarmmq_protocol::Request::Put(put) = &mut request {
+            put.messages.push(message.encode().unwrap());
+        }
+        request
+    };
+    client.request(1, named("bob")).await;
+    let error = client.error(1).await;
+    assert_eq!(error.code, ErrorCode::Forbidden);
+    assert!(error.explanation.contains("ada may not name bob"), "{}", error.explanation);
+    client.request(2, named("ada")).await;
+    assert_eq!(client.reply().await.0, 2);
+    assert_eq!(node.shards.submitted_now(), 1, "all of the first put was refused");
+}
+
+#[tokio::test]
 async fn no_more_connections_than_allowed() {
     let node = Node::with(|options| options.connections_max = 2);
     let _standing =

@@ -20,6 +20,7 @@ use crate::raw::{Item, Raw, command, until};
 /// Endpoints that may tap each other.
 struct Node {
     model: Model,
+    metrics: Arc<Metrics>,
     registry: Registry,
 }
 
@@ -27,9 +28,10 @@ impl Node {
     async fn start(wanted: Vec<EndpointOptions>) -> Self {
         let model = Model::default();
         let (gate, metrics) = (Arc::new(Gate::default()), Metrics::new(0));
-        let registry = Registry::new(Arc::new(model.clone()), gate, metrics, CancellationToken::new());
+        let stop = CancellationToken::new();
+        let registry = Registry::new(Arc::new(model.clone()), gate, metrics.clone(), stop);
         registry.reconcile(wanted).await.unwrap();
-        Self { model, registry }
+        Self { model, metrics, registry }
     }
 
     fn endpoint(&self, name: &str) -> Arc<Listening> {
@@ -174,4 +176,42 @@ async fn a_tap_comes_and_goes_and_its_endpoint_keeps_its_peers() {
         assert_eq!(watcher.receive().await.last().unwrap(), "done");
         watcher.closed().await;
     }
+    let page = node.metrics.render(None).finish();
+    let line = "swarmmq_zeromq_drops_total{endpoint=\"watch\",reason=\"tap-behind\"} 0";
+    assert!(page.contains(line), "one that has gone is offered nothing any more");
+}
+
+#[tokio::test]
+async fn what_the_node_sends_itself_is_seen_on_its_way_out() {
+    let api = EndpointOptions::new("rpc", EndpointKind::Durable, anywhere());
+    let node = Node::start(vec![api, tap(1)]).await;
+    let mut watcher = node.watcher("watch").await;
+    let mut client = node.front("rpc", "DEALER").await;
+    let answer = client.ask(&["SWMQ1", "1", "PING"]).await;
+    let (request, reply) = (watcher.receive().await, watcher.receive().await);
+    assert_eq!(
+        (request[0].as_str(), &request[2..]),
+        ("rpc in", &["SWMQ1", "1", "PING"].map(str::to_owned)[..])
+    );
+    assert_eq!((reply[0].as_str(), &reply[2..]), ("rpc out", &answer[..]));
+}
+
+#[tokio::test]
+async fn what_a_tap_has_mirrored_is_stored_before_it_goes() {
+    let rpc = rpc();
+    let into = EndpointOptions::unbound("audit", kind(1, Some("audit")));
+    let node = Node::start(vec![rpc.clone(), into]).await;
+    let (mut client, mut worker) = (node.front("rpc", "REQ").await, node.back("rpc", "REP").await);
+    node.model.with(|state| state.holds = true);
+    round(&mut client, &mut worker, "question").await;
+    until("the first put is under way", || node.model.with(|state| !state.held.is_empty())).await;
+    round(&mut client, &mut worker, "another").await;
+    let goes = node.registry.reconcile(vec![rpc]);
+    let released = async {
+        tokio::task::yield_now().await;
+        node.model.release();
+    };
+    let (done, ()) = tokio::join!(goes, released);
+    done.unwrap();
+    assert_eq!(node.model.with(|state| state.stored.len()), 4);
 }
