@@ -1,22 +1,27 @@
 //! A proxy between clients and workers, as `zmq_proxy` between a ROUTER and a DEALER socket is (RFC 28).
 //!
 //! A request goes to a worker with the client's address in front; a reply goes to the client whose address stands in
-//! front of it, and to nobody else. An address is the routing id that the client chose, or one that is never used again
-//! where it chose none or one that another connection has.
+//! front of it, and to nobody else. An address is the routing id that a DEALER or ROUTER chose, as it may want what was
+//! asked under that id before. A REQ would take that for the reply to its own request: its address, like that of a client
+//! that chose no id or one that another connection has, is never used again.
 //!
 //! Of the REP workers the one with the fewest unanswered requests is next, and of several the one that waits longest.
 //! Clients are read only while some worker has room: what nobody can take yet stays in the client's own queue.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb};
 
+/// Bytes of an address that no client chose: a zero and the number of the connection.
+const NEW_ADDRESS_BYTES: usize = 9;
+
 /// The state of a `request-reply` endpoint.
 #[derive(Debug, Default)]
 pub struct RequestReply {
     clients: BTreeMap<PeerId, Client>,
+    /// Those that clients chose.
     addresses: BTreeMap<Bytes, PeerId>,
     workers: BTreeMap<PeerId, Worker>,
     /// Who is next.
@@ -36,8 +41,6 @@ struct Worker {
     /// A REP socket: answers each request once, in order.
     is_rep: bool,
     turn: Turn,
-    /// Who made the requests that a REP worker has, in the order in which it answers them: address and connection.
-    owed: VecDeque<(Bytes, PeerId)>,
 }
 
 /// A worker's place: fewest unanswered requests first, then who waits longest.
@@ -55,17 +58,23 @@ impl RequestReply {
         Self::default()
     }
 
-    /// An address for a client: its routing id if that is free, otherwise one that no socket may choose, as it begins
-    /// with a zero.
-    fn address(&self, peer: PeerId, routing_id: &Bytes) -> Bytes {
-        let is_free = !self.addresses.contains_key(routing_id);
-        if !routing_id.is_empty() && routing_id.first() != Some(&0) && is_free {
-            return routing_id.clone();
-        }
-        let mut address = BytesMut::with_capacity(9);
+    /// An address for a client that another connection never had: no socket may choose one that begins with a zero.
+    fn new_address(peer: PeerId) -> Bytes {
+        let mut address = BytesMut::with_capacity(NEW_ADDRESS_BYTES);
         address.put_u8(0);
         address.put_u64(peer.0);
         address.freeze()
+    }
+
+    /// The client that has an address.
+    fn client_at(&self, address: &[u8]) -> Option<PeerId> {
+        match *address {
+            [0, a, b, c, d, e, f, g, h] => {
+                let peer = PeerId(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+                self.clients.get(&peer).filter(|client| client.address == address).map(|_| peer)
+            }
+            _ => self.addresses.get(address).copied(),
+        }
     }
 
     /// The worker that is next and has room.
@@ -73,67 +82,49 @@ impl RequestReply {
         self.queue.iter().map(|turn| turn.worker).find(|worker| !peers.room(*worker).is_full())
     }
 
-    /// Moves a worker to its place after `change` in unanswered requests.
-    fn requeue(&mut self, worker: PeerId, change: impl FnOnce(u64) -> u64) {
-        let Some(state) = self.workers.get_mut(&worker) else { return };
-        self.queue.remove(&state.turn);
-        self.turns += 1;
-        let unanswered = if state.is_rep { change(state.turn.unanswered) } else { 0 };
-        state.turn = Turn { unanswered, since: self.turns, worker };
-        self.queue.insert(state.turn);
-    }
-
     fn request(&mut self, peer: PeerId, mut frames: Frames, peers: &mut dyn Peers) {
         if !peers.may(peer, Verb::Request, b"") {
             return peers.dropped(peer, Drop::Forbidden);
         }
-        let (Some(client), Some(worker)) = (self.clients.get(&peer), self.next_worker(peers)) else {
+        let (Some(client), Some(next)) = (self.clients.get(&peer), self.next_worker(peers)) else {
             return peers.dropped(peer, Drop::Unroutable);
         };
+        let Some(worker) = self.workers.get_mut(&next) else { return };
         // Without the empty frame a REP worker could not tell the address from the request.
-        let Some(state) = self.workers.get_mut(&worker) else { return };
         if (client.is_req && frames.first().is_none_or(|frame| !frame.is_empty()))
-            || (state.is_rep && !frames.iter().any(Bytes::is_empty))
+            || (worker.is_rep && !frames.iter().any(Bytes::is_empty))
         {
             return peers.dropped(peer, Drop::Malformed);
         }
         frames.insert(0, client.address.clone());
-        if state.is_rep {
-            state.owed.push_back((client.address.clone(), peer));
-        }
-        peers.send(worker, frames);
-        self.requeue(worker, |unanswered| unanswered + 1);
+        worker.requeue(&mut self.queue, &mut self.turns, |unanswered| unanswered + 1);
+        peers.send(next, frames);
     }
 
     fn reply(&mut self, worker: PeerId, mut frames: Frames, peers: &mut dyn Peers) {
-        self.requeue(worker, |unanswered| unanswered.saturating_sub(1));
         if frames.len() < 2 {
             return peers.dropped(worker, Drop::Malformed);
         }
         let address = frames.remove(0);
-        let asked = self.settle(&address, worker);
-        let Some(&client) = self.addresses.get(&address) else {
+        let Some(client) = self.client_at(&address) else {
             return peers.dropped(worker, Drop::Unroutable);
         };
-        // The request was of a connection that had the same routing id and is gone. A DEALER may want its reply all the
-        // same; a REQ would take it for the reply to its own.
-        let is_req = self.clients.get(&client).is_some_and(|client| client.is_req);
-        if is_req && asked.is_some_and(|asked| asked != client) {
-            return peers.dropped(worker, Drop::Unexpected);
-        }
         let bytes = frames.iter().map(Bytes::len).sum();
         if !peers.room(client).fits(bytes) {
             return peers.dropped(client, Drop::QueueFull);
         }
         peers.send(client, frames);
     }
+}
 
-    /// The connection that made the oldest request that this worker has from this address.
-    fn settle(&mut self, address: &Bytes, worker: PeerId) -> Option<PeerId> {
-        let owed = &mut self.workers.get_mut(&worker)?.owed;
-        // The first, if the worker keeps the order that REP has to keep.
-        let place = owed.iter().position(|(known, _)| known == address)?;
-        owed.remove(place).map(|(_, asked)| asked)
+impl Worker {
+    /// Moves it to its place after `change` in unanswered requests.
+    fn requeue(&mut self, queue: &mut BTreeSet<Turn>, turns: &mut u64, change: impl FnOnce(u64) -> u64) {
+        queue.remove(&self.turn);
+        *turns += 1;
+        let unanswered = if self.is_rep { change(self.turn.unanswered) } else { 0 };
+        self.turn = Turn { unanswered, since: *turns, worker: self.turn.worker };
+        queue.insert(self.turn);
     }
 }
 
@@ -141,9 +132,15 @@ impl Exchange for RequestReply {
     fn attach(&mut self, _now_ms: u64, peer: PeerId, info: &PeerInfo, peers: &mut dyn Peers) {
         match info.side {
             Side::Front => {
-                let address = self.address(peer, &info.routing_id);
-                self.addresses.insert(address.clone(), peer);
-                self.clients.insert(peer, Client { address, is_req: info.socket_type == "REQ" });
+                let (is_req, chosen) = (info.socket_type == "REQ", &info.routing_id);
+                let keeps = !is_req && chosen.first().is_some_and(|first| *first != 0);
+                let address = if keeps && !self.addresses.contains_key(chosen) {
+                    self.addresses.insert(chosen.clone(), peer);
+                    chosen.clone()
+                } else {
+                    Self::new_address(peer)
+                };
+                self.clients.insert(peer, Client { address, is_req });
             }
             Side::Back if !peers.may(peer, Verb::Serve, b"") => {
                 peers.dropped(peer, Drop::Forbidden);
@@ -154,13 +151,17 @@ impl Exchange for RequestReply {
                 let turn = Turn { unanswered: 0, since: self.turns, worker: peer };
                 self.queue.insert(turn);
                 let is_rep = info.socket_type == "REP";
-                self.workers.insert(peer, Worker { is_rep, turn, owed: VecDeque::new() });
+                self.workers.insert(peer, Worker { is_rep, turn });
             }
         }
     }
 
     fn handle(&mut self, _now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers) {
-        if self.workers.contains_key(&peer) {
+        if let Some(worker) = self.workers.get_mut(&peer) {
+            // Of others, what has been answered is not known, and they take turns.
+            if worker.is_rep {
+                worker.requeue(&mut self.queue, &mut self.turns, |unanswered| unanswered.saturating_sub(1));
+            }
             self.reply(peer, frames, peers);
         } else if self.clients.contains_key(&peer) {
             self.request(peer, frames, peers);
@@ -214,6 +215,7 @@ impl Exchange for RequestReply {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::sync::Arc;
 
     use proptest::prelude::*;
@@ -324,19 +326,34 @@ mod tests {
 
     #[test]
     fn a_late_reply_does_not_answer_the_next_connection_of_the_same_name() {
-        let mut world = World::new();
-        let worker = world.attach(Side::Back, "REP", "");
-        let first = world.attach(Side::Front, "REQ", "ada");
-        world.ask(first, "old");
-        world.detach(first);
-        let second = world.attach(Side::Front, "REQ", "ada");
-        world.ask(second, "new");
-        for _ in 0..2 {
-            let request = world.take(worker).unwrap();
-            world.say(worker, request);
+        for socket in ["REP", "DEALER", "ROUTER"] {
+            let mut world = World::new();
+            let worker = world.attach(Side::Back, socket, "");
+            let first = world.attach(Side::Front, "REQ", "ada");
+            world.ask(first, "old");
+            world.detach(first);
+            let second = world.attach(Side::Front, "REQ", "ada");
+            world.ask(second, "new");
+            for _ in 0..2 {
+                let request = world.take(worker).unwrap();
+                world.say(worker, request);
+            }
+            assert_eq!(world.take(second).unwrap(), ["", "new"], "{socket}");
+            assert_eq!(world.peers.dropped, [Drop::Unroutable], "{socket}");
         }
-        assert_eq!(world.take(second).unwrap(), ["", "new"]);
-        assert_eq!(world.peers.dropped, [Drop::Unexpected]);
+    }
+
+    #[test]
+    fn an_address_of_another_length_or_of_nobody_is_no_clients() {
+        let mut world = World::new();
+        let worker = world.attach(Side::Back, "ROUTER", "");
+        let ada = world.attach(Side::Front, "DEALER", "ada");
+        let addresses: [&[u8]; 4] = [b"", b"\0", &[0, 0, 0, 0, 0, 0, 0, 0, 2], &[0, 0, 0, 0, 0, 0, 0, 0, 9]];
+        for address in addresses {
+            world.say(worker, vec![Bytes::from_static(address), Bytes::new(), Bytes::from_static(b"forged")]);
+        }
+        assert_eq!(world.take(ada), None, "it has chosen another address");
+        assert_eq!(world.peers.dropped, [Drop::Unroutable; 4]);
     }
 
     #[test]
@@ -415,7 +432,6 @@ mod tests {
             let mut world = World::new();
             let (mut clients, mut workers): (Vec<PeerId>, Vec<PeerId>) = Default::default();
             let mut asked = 0_u32;
-            let all_rep = !steps.iter().any(|step| matches!(step, Step::Worker(false)));
             let pick = |from: &[PeerId], nth: u8| {
                 (!from.is_empty()).then(|| from[usize::from(nth) % from.len()])
             };
@@ -457,9 +473,9 @@ mod tests {
                         if !text.contains(':') {
                             continue;
                         }
-                        let is_req = world.proxy.clients[&client].is_req;
                         let is_named = world.proxy.clients[&client].address.first() != Some(&0);
-                        if !is_named || is_req && all_rep {
+                        prop_assert!(!(is_named && world.proxy.clients[&client].is_req));
+                        if !is_named {
                             prop_assert_eq!(text.split(':').next().unwrap(), client.to_string());
                         }
                     }
