@@ -1,7 +1,8 @@
 //! A peer of a ZeroMQ endpoint: greeting, handshake and frames, through the connection that sessions have.
 //!
 //! The first byte has options: 1, the endpoint is PULL; 2, the handshake is done already; 4, the node sends
-//! something after each read; 8, 16 and 24: it is DEALER, XSUB or XPUB instead. Then come the places where the stream is cut, behind a length of one byte,
+//! something after each read; 8, 16 and 24: it is DEALER, XSUB or XPUB instead; 32, messages are looked for before they are
+//! wanted. Then come the places where the stream is cut, behind a length of one byte,
 //! and the stream.
 #![no_main]
 
@@ -9,8 +10,9 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use swarmmq_broker::exchange::Frames;
 use swarmmq_fuzz::{input::Input, memory::bounded};
-use swarmmq_node::zeromq::zmtp::{SLICES_MAX, SocketKind, Zmtp};
+use swarmmq_node::zeromq::zmtp::{SLICES_MAX, SocketKind, Zmtp, ZmtpError};
 use swarmmq_node::zeromq::{Limits, fuzzing};
 
 const GREETING: [u8; 16] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 1, b'N', b'U', b'L', b'L'];
@@ -41,16 +43,21 @@ fn handshake(kind: SocketKind) -> Vec<u8> {
 struct Node {
     zmtp: Box<dyn Zmtp>,
     talks: bool,
-    messages: Vec<Vec<Bytes>>,
+    looks_ahead: bool,
+    messages: Vec<Frames>,
 }
 
 impl Node {
-    fn take_messages(&mut self) {
-        while let Some(message) = self.zmtp.poll_message() {
+    fn take_messages(&mut self) -> Result<(), ZmtpError> {
+        if self.looks_ahead {
+            self.zmtp.look_ahead()?;
+        }
+        while let Some(message) = self.zmtp.poll_message()? {
             let bytes: usize = message.iter().map(Bytes::len).sum();
             assert!(bytes <= MESSAGE_COST_MAX, "a message of {bytes} bytes came through");
             self.messages.push(message);
         }
+        Ok(())
     }
 
     /// Writes what is queued, a little at a time.
@@ -76,10 +83,12 @@ impl Node {
     /// Says whether the connection goes on.
     fn read(&mut self, bytes: &[u8]) -> bool {
         let mut result = self.zmtp.handle_input(bytes);
-        self.take_messages();
-        while result.is_ok() && self.zmtp.has_pending_input() {
-            result = self.zmtp.resume_input();
-            self.take_messages();
+        if result.is_ok() {
+            result = self.take_messages();
+        }
+        if self.looks_ahead {
+            // Those that were found before an error.
+            let _ = self.take_messages();
         }
         if let Err(error) = &result {
             assert!(!error.explanation.is_empty(), "an error says what is wrong");
@@ -91,10 +100,10 @@ impl Node {
 }
 
 /// The messages that come of a stream, up to the first error.
-fn messages(kind: SocketKind, talks: bool, start: &[u8], pieces: &[&[u8]]) -> Vec<Vec<Bytes>> {
+fn messages(kind: SocketKind, [talks, looks_ahead]: [bool; 2], start: &[u8], pieces: &[&[u8]]) -> Vec<Frames> {
     let mut limits = Limits::default();
     (limits.message_bytes_max, limits.frames_max) = (MESSAGE_BYTES_MAX, FRAMES_MAX);
-    let mut node = Node { zmtp: fuzzing::connection(kind, &limits), talks, messages: Vec::new() };
+    let mut node = Node { zmtp: fuzzing::connection(kind, &limits), talks, looks_ahead, messages: Vec::new() };
     let mut goes_on = start.is_empty() || node.read(start);
     let mut pieces = pieces.iter();
     while goes_on && let Some(piece) = pieces.next() {
@@ -114,15 +123,11 @@ fuzz_target!(|data: &[u8]| {
         _ => SocketKind::XPub,
     };
     let start = if options & 2 == 0 { Vec::new() } else { handshake(kind) };
-    let talks = options & 4 != 0;
+    let ways = [options & 4 != 0, options & 32 != 0];
     let cuts = input.short();
     let whole = input.clone().rest();
     let most = 256 * data.len() + (512 << 10);
-    let at_once = bounded(most, || messages(kind, talks, &start, &[whole]));
-    let in_pieces = bounded(2 * most, || messages(kind, talks, &start, &input.pieces(cuts)));
-    if kind == SocketKind::XPub {
-        // Subscriptions are commands, and come in an order of their own.
-        return;
-    }
+    let at_once = bounded(most, || messages(kind, ways, &start, &[whole]));
+    let in_pieces = bounded(2 * most, || messages(kind, ways, &start, &input.pieces(cuts)));
     assert_eq!(at_once, in_pieces, "how a stream is cut changes nothing");
 });

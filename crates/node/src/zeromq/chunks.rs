@@ -13,8 +13,8 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// Slices in one write.
 pub(super) const SLICES_MAX: usize = 64;
 
-const FLAG_MORE: u8 = 1;
-const FLAG_LONG: u8 = 2;
+pub(super) const FLAG_MORE: u8 = 1;
+pub(super) const FLAG_LONG: u8 = 2;
 
 /// A queue of bytes, copied together where they are few and shared where they are many.
 #[derive(Debug, Default)]

@@ -20,7 +20,8 @@
 //! - `session`: the one task of a peer. Bytes in, whole read batches handed over, all answers that are
 //!   there in one write.
 //! - `mechanisms`: NULL, PLAIN and CURVE, and who a peer shows to be.
-//! - [`zmtp`]: the wire protocol as a state machine without I/O, behind a trait of ours.
+//! - [`zmtp`]: the wire protocol as a state machine without I/O, behind a trait of ours; `decoder` and `chunks` are its
+//!   frames, in and out.
 //! - `durable`, `ingest`, `egress`: the kinds of endpoint that keep messages, as state machines without I/O.
 //! - `hub`: the endpoints whose peers talk to each other: an exchange of the crate `swarmmq-broker`, which the
 //!   sessions call themselves, and a queue for each peer.
@@ -29,6 +30,7 @@
 //! - [`drops`]: what was refused or dropped, by endpoint and reason, counted in one place.
 mod admission;
 mod chunks;
+mod decoder;
 pub mod drops;
 mod durable;
 mod egress;

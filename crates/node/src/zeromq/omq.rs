@@ -1,11 +1,12 @@
 //! [`Zmtp`] on the sans-I/O connection of `omq-proto`.
 //!
-//! Four things are done in front of it, to keep what a peer costs bounded by what it sent:
+//! It does the handshake, commands and encryption. The rest is done in front of it, so that what a peer costs is bounded by
+//! what it sent, and a plain message costs little:
 //! - Until the handshake is done, bytes are collected here, at most
 //!   [`HANDSHAKE_BYTES_MAX`], and handed over greeting by greeting and command by command. The connection
 //!   itself, which takes a 64 KiB buffer when it is made, is made when the greeting is complete.
-//! - The body of a frame that is not all there is collected here too. The connection would keep every
-//!   read as an entry of its own: a megabyte sent byte by byte would cost thirty.
+//! - After it, [`FrameDecoder`] cuts what comes into frames. Plain ones are messages as they are; the connection
+//!   gets the commands, and every frame where all is encrypted.
 //! - Commands that subscribe become messages, as ZMTP 3.0 has them, and the other way round.
 //! - Plain messages are encoded by [`Chunks`]: small frames side by side, large ones where they are.
 
@@ -13,26 +14,30 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use omq_proto::proto::command::Command;
 use omq_proto::proto::greeting::GREETING_LEN;
 use omq_proto::proto::{Connection, ConnectionConfig, Event, MechanismName, Role};
 use omq_proto::{Error, Message, SocketType};
+use swarmmq_broker::exchange::Frames;
 use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
 
 use super::chunks::Chunks;
+use super::decoder::{FRAME_SLOT_BYTES, FrameDecoder, FrameError, Header, Traffic};
 use super::drops::Reason;
 use super::mechanisms::Mechanisms;
 use super::shared::SharedMessage;
 use super::subscription;
 use super::zmtp::{PeerProperties, SLICES_MAX, SocketKind, Zmtp, ZmtpError};
 
-/// What the connection counts for each frame on top of its bytes.
-const FRAME_SLOT_BYTES: usize = 64;
 /// A frame may be this much larger than the limit and is still read, so that its sender can be told.
 const SLACK_BYTES: usize = 64 * 1024;
-/// Bodies of frames from this size on are collected here when they are not all there.
-const BODY_BYTES_MIN: usize = 512;
+/// Frames up to this size are copied to the connection together with their header.
+const FED_WHOLE_BYTES_MAX: usize = 512;
+/// What encryption adds to a frame at most: the command's name, a nonce, an authenticator, flags.
+const ENCRYPTED_EXTRA_BYTES: usize = 64;
+/// Messages that are looked for at most before anybody wants them, to find a PING behind them.
+const READY_MAX: usize = 1024;
 /// A peer silent for this long after our PING may be given up by its own side, tenths of a second: 0, never.
 const PING_TTL: u16 = 0;
 
@@ -48,17 +53,18 @@ pub(super) struct OmqConnection {
     staged: BytesMut,
     handshake_bytes: usize,
     peer: Option<PeerProperties>,
-    body: Option<Body>,
-    /// Commands of a subscriber, as messages. A peer subscribes either by commands or by messages, so the two kinds
-    /// need no common order.
-    subscriptions: VecDeque<Vec<Bytes>>,
+    /// What comes after the handshake.
+    decoder: FrameDecoder,
+    is_encrypted: bool,
+    /// Messages that were looked for before anybody wanted them.
+    ready: VecDeque<Frames>,
+    /// Nothing more comes.
+    has_failed: bool,
+    /// Something came after the last PING, so that what this said of silence counts no more.
+    has_heard: bool,
+    /// Commands of a subscriber, as messages.
+    subscriptions: VecDeque<Frames>,
     out: Chunks,
-}
-
-/// The body of a frame that is not all there.
-struct Body {
-    bytes: BytesMut,
-    length: usize,
 }
 
 impl OmqConnection {
@@ -88,7 +94,11 @@ impl OmqConnection {
             staged: BytesMut::new(),
             handshake_bytes: 0,
             peer: None,
-            body: None,
+            decoder: FrameDecoder::default(),
+            is_encrypted: false,
+            ready: VecDeque::new(),
+            has_failed: false,
+            has_heard: false,
             subscriptions: VecDeque::new(),
             out,
         }
@@ -105,10 +115,15 @@ impl OmqConnection {
         if self.peer.is_none() {
             return Ok(());
         }
-        match std::mem::take(&mut self.staged) {
-            rest if rest.is_empty() => Ok(()),
-            rest => self.handle_data(&rest),
+        self.is_encrypted =
+            self.connection.as_ref().is_some_and(|connection| connection.has_frame_transform());
+        let extra = if self.is_encrypted { ENCRYPTED_EXTRA_BYTES } else { 0 };
+        self.decoder = FrameDecoder::new(self.size_max.saturating_add(extra));
+        let rest = std::mem::take(&mut self.staged);
+        if !rest.is_empty() {
+            self.decoder.push(&rest);
         }
+        Ok(())
     }
 
     /// The length of the greeting or command at the start of what is staged, if it is all there.
@@ -137,7 +152,7 @@ impl OmqConnection {
         }
     }
 
-    /// Hands a greeting, a command or data to the connection, which it makes if need be.
+    /// Hands a greeting, a command or a frame to the connection, which it makes if need be.
     fn feed(&mut self, bytes: Bytes) -> Result<(), ZmtpError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -147,7 +162,6 @@ impl OmqConnection {
                     .max_message_size(self.size_max)
                     .mechanism(setup.unwrap_or_default());
                 let mut connection = Connection::new(config);
-                connection.set_input_budget(true);
                 // Ours was sent when the peer connected.
                 connection.advance_transmit(GREETING_LEN);
                 none.insert(Box::new(connection))
@@ -206,42 +220,56 @@ impl OmqConnection {
         ZmtpError::new(reason, error.to_string())
     }
 
-    fn handle_data(&mut self, mut bytes: &[u8]) -> Result<(), ZmtpError> {
-        if let Some(body) = &mut self.body {
-            let missing = body.length - body.bytes.len();
-            let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
-            body.bytes.extend_from_slice(taken);
-            bytes = rest;
-            if body.bytes.len() < body.length {
-                return Ok(());
-            }
-            let whole = std::mem::take(&mut body.bytes).freeze();
-            self.body = None;
-            let result = self.connection.as_mut().map_or(Ok(()), |it| it.supply_payload(whole));
-            self.after(result)?;
+    fn next_message(&mut self) -> Result<Option<Frames>, ZmtpError> {
+        if self.has_failed {
+            return Ok(None);
         }
-        if !bytes.is_empty() {
-            self.feed(Bytes::copy_from_slice(bytes))?;
-        }
-        self.claim_body()
+        let next = self.decode_message();
+        self.has_failed = next.is_err();
+        next
     }
 
-    /// Takes over a frame whose body is not all there.
-    fn claim_body(&mut self) -> Result<(), ZmtpError> {
+    /// The next message, as far as what was read goes.
+    fn decode_message(&mut self) -> Result<Option<Frames>, ZmtpError> {
+        loop {
+            if let Some(subscription) = self.subscriptions.pop_front() {
+                return Ok(Some(subscription));
+            }
+            if !self.is_encrypted {
+                match self.decoder.poll()? {
+                    None => return Ok(None),
+                    Some(Traffic::Message(frames)) => {
+                        self.has_heard = true;
+                        return Ok(Some(frames));
+                    }
+                    Some(Traffic::Command(header, body)) => self.feed_frame(header, body)?,
+                }
+                continue;
+            }
+            if let Some(message) = self.connection.as_mut().and_then(|connection| connection.poll_message()) {
+                self.has_heard = true;
+                return Ok(Some((0..message.len()).filter_map(|part| message.part_bytes(part)).collect()));
+            }
+            let Some((header, body)) = self.decoder.poll_frame()? else { return Ok(None) };
+            self.feed_frame(header, body)?;
+        }
+    }
+
+    fn feed_frame(&mut self, header: Header, body: Bytes) -> Result<(), ZmtpError> {
+        self.has_heard = false;
+        let mut bytes = BytesMut::with_capacity(FED_WHOLE_BYTES_MAX.min(body.len()) + 9);
+        header.put(&mut bytes);
+        if body.len() <= FED_WHOLE_BYTES_MAX {
+            bytes.put_slice(&body);
+            return self.feed(bytes.freeze());
+        }
+        self.feed(bytes.freeze())?;
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        if connection.has_pending_input() || self.body.is_some() {
-            return Ok(());
-        }
-        let next = connection.peek_next_frame_payload_size();
-        match next.map_err(|error| self.explain(&error))? {
-            Some(frame) if frame.payload_len >= BODY_BYTES_MIN => {}
-            _ => return Ok(()),
-        }
-        let Some(connection) = &mut self.connection else { return Ok(()) };
-        if let Some((length, prefix)) = connection.begin_supplied_payload_with_prefix() {
-            self.body = Some(Body { bytes: BytesMut::from(prefix.as_slice()), length });
-        }
-        Ok(())
+        let result = match connection.begin_supplied_payload() {
+            Some(_) => connection.supply_payload(body),
+            None => connection.handle_input(body),
+        };
+        self.after(result)
     }
 
     fn send_command(&mut self, command: &Command) {
@@ -249,6 +277,16 @@ impl OmqConnection {
         let result = connection.send_command(command);
         // Only a connection that is not ready refuses a command, and then nobody is there to be told.
         let _ = self.after(result);
+    }
+}
+
+impl From<FrameError> for ZmtpError {
+    fn from(error: FrameError) -> Self {
+        let reason = match error {
+            FrameError::Flags(_) | FrameError::Length(_) => Reason::Protocol,
+            FrameError::TooLarge { .. } => Reason::Oversized,
+        };
+        Self::new(reason, error.to_string())
     }
 }
 
@@ -285,33 +323,35 @@ fn check_greeting(bytes: &[u8], offered: &[MechanismName]) -> Result<Option<Mech
 
 impl Zmtp for OmqConnection {
     fn handle_input(&mut self, bytes: &[u8]) -> Result<(), ZmtpError> {
-        if self.peer.is_none() { self.handle_handshake(bytes) } else { self.handle_data(bytes) }
-    }
-
-    fn has_pending_input(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.has_pending_input())
-    }
-
-    fn resume_input(&mut self) -> Result<(), ZmtpError> {
-        let result = self.connection.as_mut().map_or(Ok(()), |connection| connection.resume_input());
-        self.after(result)?;
-        self.claim_body()
+        if self.peer.is_none() {
+            return self.handle_handshake(bytes);
+        }
+        self.decoder.push(bytes);
+        Ok(())
     }
 
     fn peer(&self) -> Option<&PeerProperties> {
         self.peer.as_ref()
     }
 
-    fn poll_message(&mut self) -> Option<Vec<Bytes>> {
-        if let Some(subscription) = self.subscriptions.pop_front() {
-            return Some(subscription);
+    fn poll_message(&mut self) -> Result<Option<Frames>, ZmtpError> {
+        match self.ready.pop_front() {
+            Some(message) => Ok(Some(message)),
+            None => self.next_message(),
         }
-        let message = self.connection.as_mut()?.poll_message()?;
-        Some((0..message.len()).filter_map(|part| message.part_bytes(part)).collect())
+    }
+
+    fn look_ahead(&mut self) -> Result<(), ZmtpError> {
+        while self.ready.len() < READY_MAX
+            && let Some(message) = self.next_message()?
+        {
+            self.ready.push_back(message);
+        }
+        Ok(())
     }
 
     fn heartbeat_ttl(&self) -> Option<Duration> {
-        self.connection.as_ref()?.peer_heartbeat_ttl()
+        self.connection.as_ref().filter(|_| !self.has_heard)?.peer_heartbeat_ttl()
     }
 
     fn send(&mut self, frames: &[Bytes]) {
@@ -381,28 +421,25 @@ mod tests {
         bytes
     }
 
-    /// Feeds bytes in pieces and returns the messages up to the first error.
-    fn messages(bytes: &[u8], pieces: &[usize]) -> Vec<Vec<Bytes>> {
+    /// Feeds bytes in pieces and returns the messages up to the first error, and whether there was one.
+    fn messages(bytes: &[u8], pieces: &[usize]) -> (Vec<Frames>, bool) {
         let mut connection = connection();
         let (mut rest, mut pieces, mut out) = (bytes, pieces.iter().cycle(), Vec::new());
         while !rest.is_empty() {
             let (piece, left) = rest.split_at(rest.len().min(*pieces.next().unwrap_or(&1)));
             rest = left;
-            let mut result = connection.handle_input(piece);
-            while let Some(message) = connection.poll_message() {
-                out.push(message);
+            if connection.handle_input(piece).is_err() {
+                return (out, true);
             }
-            while result.is_ok() && connection.has_pending_input() {
-                result = connection.resume_input();
-                while let Some(message) = connection.poll_message() {
-                    out.push(message);
+            loop {
+                match connection.poll_message() {
+                    Ok(Some(message)) => out.push(message),
+                    Ok(None) => break,
+                    Err(_) => return (out, true),
                 }
             }
-            if result.is_err() {
-                break;
-            }
         }
-        out
+        (out, false)
     }
 
     fn any_wire() -> impl Strategy<Value = Vec<u8>> {
@@ -441,15 +478,31 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_trickles_in_costs_what_was_sent() {
+    fn a_ping_behind_messages_that_nobody_wants_is_answered() {
+        let mut connection = connection();
+        connection
+            .handle_input(&[&handshake()[..], b"\x00\x01a\x00\x01b\x04\x07\x04PING\x00\x00"].concat())
+            .unwrap();
+        connection.look_ahead().unwrap();
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let filled = connection.transmit(&mut slices);
+        let sent: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+        assert!(sent.ends_with(b"\x04\x05\x04PONG"), "{sent:?}");
+        for body in ["a", "b"] {
+            assert_eq!(connection.poll_message().unwrap().unwrap(), [body]);
+        }
+        assert!(connection.poll_message().unwrap().is_none());
+    }
+
+    #[test]
+    fn silence_is_counted_from_a_ping_only_if_nothing_follows() {
         let mut connection = connection();
         connection.handle_input(&handshake()).unwrap();
-        connection.handle_input(&[2, 0, 0, 0, 0, 0, 0, 7, 208]).unwrap();
-        for _ in 0..1500 {
-            connection.handle_input(b"x").unwrap();
-        }
-        let body = connection.body.as_ref().expect("the body is collected here");
-        assert_eq!(body.bytes.len(), 1500);
-        assert!(body.bytes.capacity() <= 4096, "{}", body.bytes.capacity());
+        connection.handle_input(b"\x04\x07\x04PING\x00\x05").unwrap();
+        assert!(connection.poll_message().unwrap().is_none());
+        assert_eq!(connection.heartbeat_ttl(), Some(Duration::from_millis(500)));
+        connection.handle_input(b"\x00\x01a").unwrap();
+        assert!(connection.poll_message().unwrap().is_some());
+        assert_eq!(connection.heartbeat_ttl(), None);
     }
 }

@@ -15,8 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use swarmmq_broker::exchange::Side;
+use swarmmq_broker::exchange::{Frames, Side};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -60,7 +59,7 @@ pub(super) trait Service: Send {
     /// Whether there is room for more requests.
     fn wants_input(&self) -> bool;
     /// Takes a message of the peer.
-    fn handle_message(&mut self, frames: Vec<Bytes>);
+    fn handle_message(&mut self, frames: Frames);
     /// All messages of a batch were handed over, or the shards have answered, or time has passed.
     fn handle_round(&mut self, now: Instant);
     /// The next message to the peer.
@@ -366,7 +365,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             }
         }
         let mut unconfirmed = self.service.unconfirmed();
-        while self.wire.zmtp.poll_message().is_some() {
+        while let Ok(Some(_)) = self.wire.zmtp.poll_message() {
             unconfirmed += 1;
         }
         if unconfirmed > 0 {
@@ -382,25 +381,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
 
     /// Hands over what was read, as long as there is room for it. Says whether there may be more.
     fn hand_over(&mut self) -> bool {
-        loop {
-            while self.service.wants_input()
-                && let Some(frames) = self.wire.zmtp.poll_message()
-            {
-                self.guard.record.count_received();
-                self.options.point.show(Direction::In, &self.guard.record, &frames);
-                self.service.handle_message(frames);
-            }
-            if !self.service.wants_input() {
-                return true;
-            }
-            if !self.wire.zmtp.has_pending_input() {
-                return false;
-            }
-            if let Err(error) = self.wire.zmtp.resume_input() {
-                self.refuse(&error);
-                return false;
+        while self.service.wants_input() {
+            match self.wire.zmtp.poll_message() {
+                Ok(Some(frames)) => {
+                    self.guard.record.count_received();
+                    self.options.point.show(Direction::In, &self.guard.record, &frames);
+                    self.service.handle_message(frames);
+                }
+                Ok(None) => return false,
+                Err(error) => {
+                    self.refuse(&error);
+                    return false;
+                }
             }
         }
+        true
     }
 
     /// Takes the answers that are there, as long as there is room for them.
@@ -446,7 +441,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
     fn reads(&self) -> bool {
         self.reading
             && (self.service.wants_input() || self.ahead < READ_AHEAD_BYTES)
-            && !self.wire.zmtp.has_pending_input()
             && self.wire.zmtp.transmit_pending() < self.limits.send_queue_bytes
     }
 
@@ -478,10 +472,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
     fn handle_moved(&mut self, moved: io::Result<Moved>) {
         match moved {
             Ok(Moved::Read(result, bytes)) => {
-                self.ahead = if self.service.wants_input() { 0 } else { self.ahead.saturating_add(bytes) };
                 self.heard = Instant::now();
                 self.pinged = false;
-                if let Err(error) = result {
+                let looked = match self.service.wants_input() {
+                    true => {
+                        self.ahead = 0;
+                        result
+                    }
+                    false => {
+                        self.ahead = self.ahead.saturating_add(bytes);
+                        result.and_then(|()| self.wire.zmtp.look_ahead())
+                    }
+                };
+                if let Err(error) = looked {
                     self.refuse(&error);
                 }
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use swarmmq_broker::exchange::Frames;
 
 use super::chunks;
 use super::drops::Reason;
@@ -80,28 +81,27 @@ impl ZmtpError {
 
 /// One end of a ZMTP connection.
 pub trait Zmtp: Send {
-    /// Takes bytes that were read. To be called only while there is no
-    /// [pending input](Zmtp::has_pending_input).
+    /// Takes bytes that were read.
     ///
     /// # Errors
-    /// [`ZmtpError`]: the connection must be closed. Messages that were complete before can still be
-    /// polled, and what is to be transmitted tells the peer why.
+    /// [`ZmtpError`]: the handshake has failed and the connection must be closed. What is to be transmitted tells the peer
+    /// why.
     fn handle_input(&mut self, bytes: &[u8]) -> Result<(), ZmtpError>;
-
-    /// Whether bytes were taken and not looked at yet, so that one batch stays bounded.
-    fn has_pending_input(&self) -> bool;
-
-    /// Looks at more of the pending input.
-    ///
-    /// # Errors
-    /// As [`Zmtp::handle_input`].
-    fn resume_input(&mut self) -> Result<(), ZmtpError>;
 
     /// The peer, once its handshake is done.
     fn peer(&self) -> Option<&PeerProperties>;
 
-    /// The next whole message, as its frames.
-    fn poll_message(&mut self) -> Option<Vec<Bytes>>;
+    /// The next whole message, as its frames, of what was read. Commands before it are answered on the way.
+    ///
+    /// # Errors
+    /// [`ZmtpError`], once: the connection must be closed. What is to be transmitted tells the peer why.
+    fn poll_message(&mut self) -> Result<Option<Frames>, ZmtpError>;
+
+    /// Looks for commands behind messages that nobody wants yet, which are kept for [`poll_message`](Self::poll_message).
+    ///
+    /// # Errors
+    /// As of [`poll_message`](Self::poll_message).
+    fn look_ahead(&mut self) -> Result<(), ZmtpError>;
 
     /// For how long the peer may be silent, by the last PING it sent.
     fn heartbeat_ttl(&self) -> Option<Duration>;
