@@ -12,7 +12,7 @@ use swarmmq_broker::exchange::{
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Staged};
 use super::peers::{Connected, Peer};
 use crate::security::Principal;
 use crate::zeromq::drops::Drops;
@@ -78,6 +78,7 @@ impl Hub {
             endpoint: endpoint.into(),
             peers: HashMap::default(),
             drops,
+            touched: Vec::new(),
             wake: Vec::new(),
             crowded: false,
         };
@@ -119,6 +120,7 @@ impl Hub {
         call: impl FnOnce(&mut Turn<'_>) -> T,
     ) -> (T, bool) {
         let result = call(&mut Turn { state: &mut state, now_ms: self.now_ms() });
+        state.peers.flush();
         let left = release_held(&mut state, examined_max);
         let due = state.exchange.next_due();
         let is_sooner = due.is_some_and(|due| state.due.is_none_or(|waited| due < waited));
@@ -163,7 +165,7 @@ impl Hub {
             let id = PeerId(turn.state.next_peer);
             turn.state.next_peer += 1;
             let info = PeerInfo { side, socket_type, routing_id, user: principal.name().into() };
-            turn.state.peers.peers.insert(id, Peer { outbox, principal });
+            turn.state.peers.peers.insert(id, Peer { outbox, principal, staged: Staged::default() });
             turn.exchange(|exchange, now_ms, peers| exchange.attach(now_ms, id, &info, peers));
             id
         })

@@ -1,7 +1,7 @@
 //! What waits to be written to one peer of a hub.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarmmq_broker::exchange::Room;
@@ -9,10 +9,15 @@ use swarmmq_broker::exchange::Room;
 use crate::zeromq::shared::Outbound;
 use crate::zeromq::wakeup::Wakeup;
 
-/// A peer's queue. The hub fills it, the peer's session empties it.
+/// A peer's queue. The hub fills it, with its lock held and at the end of a turn; the peer's session empties it.
 #[derive(Debug)]
 pub(in crate::zeromq) struct Outbox {
     queue: Mutex<Queue>,
+    /// What the queue holds, to be looked at without its lock. It becomes more only while the hub is locked.
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    /// It has become crowded since it was emptied, and who filled it was told.
+    is_crowded: AtomicBool,
     messages_max: usize,
     bytes_max: usize,
     /// Whether messages of the peer may be handed to the exchange: false from when it refused one.
@@ -23,27 +28,42 @@ pub(in crate::zeromq) struct Outbox {
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Outbound>,
-    bytes: usize,
-    /// It has become crowded since it was taken.
-    is_crowded: bool,
     /// It was seen to be full, and nobody was told yet that it is not any more.
     was_full: bool,
     close: Option<String>,
 }
 
-/// What came of a message that was appended.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pushed {
-    /// The session is to be woken.
-    pub(super) wakes: bool,
-    /// The queue is three quarters full, for the first time since it was taken: who fills it is to let the session run.
-    pub(super) crowds: bool,
+/// What a turn of the hub has for a peer: it goes to the outbox when the turn ends.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    messages: VecDeque<Outbound>,
+    bytes: usize,
+    close: Option<String>,
+}
+
+impl Staged {
+    pub(super) fn push(&mut self, message: Outbound) {
+        self.bytes += message.bytes();
+        self.messages.push_back(message);
+    }
+
+    /// Ends the session when its messages are written.
+    pub(super) fn close(&mut self, explanation: &str) {
+        self.close.get_or_insert_with(|| explanation.to_owned());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.close.is_none()
+    }
 }
 
 impl Outbox {
     pub(in crate::zeromq) fn new(messages_max: usize, bytes_max: usize) -> Self {
         Self {
             queue: Mutex::default(),
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            is_crowded: AtomicBool::new(false),
             messages_max,
             bytes_max,
             accepts: AtomicBool::new(true),
@@ -59,30 +79,53 @@ impl Outbox {
         &self.wakeup
     }
 
-    /// Appends a message.
-    pub(super) fn push(&self, message: Outbound) -> Pushed {
+    /// Takes over what was staged. True if the session is to be woken.
+    pub(super) fn append(&self, staged: &mut Staged) -> bool {
         let mut queue = self.queue();
-        queue.bytes += message.bytes();
-        queue.messages.push_back(message);
-        let (messages, bytes) = (queue.messages.len(), queue.bytes);
-        let is_crowded = messages > self.messages_max / 4 * 3 || bytes > self.bytes_max / 4 * 3;
-        let crowds = is_crowded && !queue.is_crowded;
-        queue.is_crowded |= is_crowded;
-        Pushed { wakes: messages == 1, crowds }
+        let was_empty = queue.messages.is_empty();
+        self.messages.fetch_add(staged.messages.len(), Ordering::Relaxed);
+        self.bytes.fetch_add(std::mem::take(&mut staged.bytes), Ordering::Relaxed);
+        if was_empty {
+            std::mem::swap(&mut queue.messages, &mut staged.messages);
+        } else {
+            queue.messages.append(&mut staged.messages);
+        }
+        let close = staged.close.take();
+        let wakes = was_empty || close.is_some();
+        queue.close = queue.close.take().or(close);
+        wakes
     }
 
-    pub(super) fn room(&self) -> Room {
-        let mut queue = self.queue();
-        let messages = self.messages_max.saturating_sub(queue.messages.len());
-        // A message larger than the queue goes through it alone.
-        let bytes = match queue.messages.is_empty() {
-            true => usize::MAX,
-            false => self.bytes_max.saturating_sub(queue.bytes),
-        };
-        if messages == 0 || bytes == 0 {
-            queue.was_full = true;
+    /// How much more it takes, with what is staged for it.
+    pub(super) fn room(&self, staged: &Staged) -> Room {
+        let room = self.room_now(staged);
+        if !room.is_full() {
+            return room;
         }
-        Room { messages, bytes }
+        // The session may be emptying it: either it sees the mark, or the room is seen here.
+        let mut queue = self.queue();
+        let room = self.room_now(staged);
+        queue.was_full |= room.is_full();
+        room
+    }
+
+    fn room_now(&self, staged: &Staged) -> Room {
+        let held = self.messages.load(Ordering::Relaxed) + staged.messages.len();
+        // A message larger than the queue goes through it alone.
+        let bytes = match held {
+            0 => usize::MAX,
+            _ => self.bytes_max.saturating_sub(self.bytes.load(Ordering::Relaxed) + staged.bytes),
+        };
+        Room { messages: self.messages_max.saturating_sub(held), bytes }
+    }
+
+    /// Whether it has become three quarters full, with what is staged for it, for the first time since it was emptied: who
+    /// fills it is to let the session run.
+    pub(super) fn crowds(&self, staged: &Staged) -> bool {
+        let messages = self.messages.load(Ordering::Relaxed) + staged.messages.len();
+        let bytes = self.bytes.load(Ordering::Relaxed) + staged.bytes;
+        let is_crowded = messages > self.messages_max / 4 * 3 || bytes > self.bytes_max / 4 * 3;
+        is_crowded && !self.is_crowded.swap(true, Ordering::Relaxed)
     }
 
     /// Notes that a message did not fit.
@@ -97,8 +140,9 @@ impl Outbox {
         }
         let mut queue = self.queue();
         std::mem::swap(&mut queue.messages, out);
-        queue.bytes = 0;
-        queue.is_crowded = false;
+        self.messages.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+        self.is_crowded.store(false, Ordering::Relaxed);
         std::mem::take(&mut queue.was_full)
     }
 
@@ -108,13 +152,6 @@ impl Outbox {
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue().messages.is_empty()
-    }
-
-    /// Ends the session when its messages are written. True if the session is to be woken.
-    pub(super) fn close(&self, explanation: &str) -> bool {
-        let mut queue = self.queue();
-        queue.close.get_or_insert_with(|| explanation.to_owned());
-        true
     }
 
     pub(super) fn closing(&self) -> Option<String> {

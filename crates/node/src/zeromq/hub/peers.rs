@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use swarmmq_broker::exchange::{Drop as DropReason, Frames, PeerId, Peers, Room, Verb};
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Staged};
 use crate::security::Principal;
 use crate::zeromq::drops::{Drops, Reason};
 use crate::zeromq::shared::{Outbound, SharedMessage};
@@ -17,6 +17,8 @@ pub(super) struct Connected {
     pub(super) endpoint: Arc<str>,
     pub(super) peers: HashMap<PeerId, Peer, BuildHasherDefault<IdHasher>>,
     pub(super) drops: Drops,
+    /// Peers for which something is staged.
+    pub(super) touched: Vec<PeerId>,
     /// Sessions to be woken when the lock is free.
     pub(super) wake: Vec<Arc<Wakeup>>,
     /// The queue of some peer has become crowded.
@@ -45,16 +47,27 @@ impl Hasher for IdHasher {
 pub(super) struct Peer {
     pub(super) outbox: Arc<Outbox>,
     pub(super) principal: Principal,
+    pub(super) staged: Staged,
 }
 
 impl Connected {
     fn push(&mut self, peer: PeerId, message: Outbound) {
-        let Some(Peer { outbox, .. }) = self.peers.get(&peer) else { return };
-        let pushed = outbox.push(message);
-        self.crowded |= pushed.crowds;
-        if pushed.wakes {
-            let wakeup = outbox.wakeup().clone();
-            self.wake.push(wakeup);
+        let Some(Peer { outbox, staged, .. }) = self.peers.get_mut(&peer) else { return };
+        if staged.is_empty() {
+            self.touched.push(peer);
+        }
+        staged.push(message);
+        self.crowded |= outbox.crowds(staged);
+    }
+
+    /// Hands what was staged to the sessions: one lock for each peer and turn, and not for each message.
+    pub(super) fn flush(&mut self) {
+        for peer in self.touched.drain(..) {
+            if let Some(Peer { outbox, staged, .. }) = self.peers.get_mut(&peer)
+                && outbox.append(staged)
+            {
+                self.wake.push(outbox.wakeup().clone());
+            }
         }
     }
 
@@ -82,7 +95,7 @@ impl Peers for Connected {
 
     fn room(&self, peer: PeerId) -> Room {
         let none = Room { messages: 0, bytes: 0 };
-        self.peers.get(&peer).map_or(none, |peer| peer.outbox.room())
+        self.peers.get(&peer).map_or(none, |peer| peer.outbox.room(&peer.staged))
     }
 
     fn await_room(&mut self, peer: PeerId) {
@@ -105,10 +118,11 @@ impl Peers for Connected {
     }
 
     fn disconnect(&mut self, peer: PeerId, explanation: &str) {
-        let Some(Peer { outbox, .. }) = self.peers.get(&peer) else { return };
-        if outbox.close(explanation) {
-            self.wake(peer);
+        let Some(Peer { staged, .. }) = self.peers.get_mut(&peer) else { return };
+        if staged.is_empty() {
+            self.touched.push(peer);
         }
+        staged.close(explanation);
     }
 }
 
