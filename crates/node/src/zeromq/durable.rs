@@ -41,6 +41,8 @@ pub(super) struct Durable {
     next: u64,
     pending: HashMap<u64, Pending>,
     bytes_in_flight: usize,
+    /// What waiting pulls bring is not for this peer any more: it goes back when the connection does.
+    refuses_pulls: bool,
     pulls_waiting: usize,
     subscriptions: HashMap<u64, ReturnPath>,
     subscription_ids: HashMap<ReturnPath, u64>,
@@ -82,6 +84,7 @@ impl Durable {
             next: 1,
             pending: HashMap::new(),
             bytes_in_flight: 0,
+            refuses_pulls: false,
             pulls_waiting: 0,
             subscriptions: HashMap::new(),
             subscription_ids: HashMap::new(),
@@ -184,7 +187,12 @@ impl Durable {
         self.bytes_in_flight -= pending.bytes;
         match pending.kind {
             PendingKind::Plain => {}
-            PendingKind::WaitingPull => self.pulls_waiting -= 1,
+            PendingKind::WaitingPull => {
+                self.pulls_waiting -= 1;
+                if self.refuses_pulls {
+                    return;
+                }
+            }
             PendingKind::Subscribe if matches!(response, Response::Error(_)) => {
                 self.forget(correlation);
             }
@@ -279,7 +287,11 @@ impl Service for Durable {
     fn handle_rights(&mut self, principal: &Principal) {
         self.principal = principal.clone();
         if !self.subscriptions.is_empty() || self.pulls_waiting > 0 {
-            // They were allowed to somebody with other rights.
+            // They were allowed to somebody with other rights, who gets nothing more by them.
+            self.subscriptions.clear();
+            self.subscription_ids.clear();
+            self.out.retain(|outgoing| outgoing.delivered.is_none());
+            self.refuses_pulls = true;
             let text = "its rights have changed: connect and subscribe again";
             self.closing = Some(ZmtpError::new(Reason::Disconnected, text));
         }

@@ -72,6 +72,8 @@ pub(super) trait Service: Send {
     fn handle_rights(&mut self, principal: &Principal);
     /// A delivery has been written.
     fn handle_written(&mut self, subscription: u64, bytes: usize);
+    /// A message was taken, and there is nobody to get it any more.
+    fn handle_unsent(&mut self) {}
     /// Nothing more is read of the peer: what is under way is to be finished and nothing to be begun.
     fn handle_stop(&mut self) {}
     /// Whether a peer that will send no more is gone, so that nothing more is written to it either.
@@ -273,6 +275,8 @@ struct Session<'a, S> {
     address: &'a str,
     /// Deliveries on their way: at how many written bytes, which subscription, how many bytes of it.
     deliveries: VecDeque<(u64, u64, usize)>,
+    /// It has lost the right to be here: nothing more of what was read is handed over.
+    is_cut_off: bool,
     /// Bytes read while the service wants none, only to learn that the peer is gone.
     ahead: usize,
     reading: bool,
@@ -302,6 +306,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             options,
             address,
             deliveries: VecDeque::new(),
+            is_cut_off: false,
             ahead: 0,
             reading: true,
             writing: true,
@@ -381,7 +386,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
 
     /// Hands over what was read, as long as there is room for it. Says whether there may be more.
     fn hand_over(&mut self) -> bool {
-        while self.service.wants_input() {
+        while self.service.wants_input() && !self.is_cut_off {
             match self.wire.zmtp.poll_message() {
                 Ok(Some(frames)) => {
                     self.guard.record.count_received();
@@ -404,6 +409,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             && let Some(outgoing) = self.service.poll_transmit()
         {
             if !self.writing {
+                self.service.handle_unsent();
                 continue;
             }
             self.guard.record.count_sent();
@@ -417,23 +423,28 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         }
     }
 
-    /// Users, keys or permissions have changed: the peer has its new rights, or is cut off.
+    /// Users, keys or permissions have changed: the peer has its new rights, or is to go. What it asked for before, and the
+    /// service has begun, is finished; what was read and not begun is not.
     fn renew(&mut self) {
-        match self.options.gate.renew(&self.guard.principal, self.guard.is_local) {
-            Some(principal) if principal == self.guard.principal => {}
+        let before = &self.guard.principal;
+        match self.options.gate.renew(before, self.guard.is_local) {
+            Some(principal) if principal == *before => {}
             Some(principal) => {
                 self.service.handle_rights(&principal);
                 self.guard.principal = principal;
                 if let Some(error) = self.service.poll_close() {
+                    self.is_cut_off = true;
                     self.refuse(&error);
-                    self.end = Some(Instant::now());
                 }
             }
             None => {
-                let text = format!("{} is not let in any more", self.guard.principal.name());
+                let text = format!("{} is not let in any more", before.name());
+                self.service.handle_rights(&Principal::powerless(before.name(), before.method()));
+                // Why it is to go is said here.
+                let _ = self.service.poll_close();
+                self.is_cut_off = true;
                 self.refuse(&ZmtpError::new(Reason::Revoked, text));
-                // What was read is not to be done any more either.
-                self.end = Some(Instant::now());
+                self.stop_writing();
             }
         }
     }

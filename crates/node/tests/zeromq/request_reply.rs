@@ -155,3 +155,28 @@ async fn what_was_read_of_a_client_that_went_is_counted() {
     drop(client);
     endpoint.dropped(Reason::Unconfirmed, 100).await;
 }
+
+#[tokio::test]
+async fn what_waits_for_a_peer_whose_connection_breaks_is_counted() {
+    for socket_type in ["ROUTER", "REP"] {
+        let endpoint = proxy(100);
+        let worker = endpoint.back_peer(socket_type, b"").await;
+        let mut client = endpoint.peer("DEALER").await;
+        let body = "x".repeat(1_000_000);
+        for _ in 0..18 {
+            client.send(&["", &body]).await;
+        }
+        let has_read = || endpoint.listening.peers.traffic().get("DEALER").is_some_and(|it| it.received == 18);
+        until("all is read", has_read).await;
+        // Closed with the bytes of the node unread, which resets the connection.
+        worker.stream.set_zero_linger().unwrap();
+        drop(worker);
+        until("it is gone", || endpoint.listening.figures()[0] == (Figure::Workers, 0)).await;
+        let drops = endpoint.listening.drops.snapshot();
+        let [(reason, count)] = drops[..] else { panic!("{drops:?}") };
+        match socket_type {
+            "REP" => assert_eq!((reason, count), (Reason::WorkerLost, 18), "each once"),
+            _ => assert!(reason == Reason::Unroutable && (1..18).contains(&count), "{drops:?}"),
+        }
+    }
+}

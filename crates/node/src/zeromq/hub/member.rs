@@ -28,6 +28,7 @@ pub(in crate::zeromq) struct Member {
     hub: Arc<Hub>,
     id: PeerId,
     outbox: Arc<Outbox>,
+    is_rep: bool,
     limits: Limits,
     drops: Drops,
     /// Messages that the exchange does not have yet: those of the batch that was read last, or that it does not take.
@@ -58,6 +59,7 @@ impl Member {
             hub,
             id,
             outbox,
+            is_rep: peer.socket_type == "REP",
             limits,
             drops,
             inbox: VecDeque::new(),
@@ -66,6 +68,13 @@ impl Member {
             yielded: 0,
             too_large: None,
             out: VecDeque::new(),
+        }
+    }
+
+    /// Counts messages that nobody gets any more. What a REP worker has not answered its exchange counts, sent or not.
+    fn count_unsent(&self, messages: usize) {
+        if messages > 0 && !self.is_rep {
+            self.drops.count_many(Reason::Unroutable, messages as u64);
         }
     }
 
@@ -87,10 +96,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let unsent = self.out.len() + self.outbox.len();
-        if unsent > 0 {
-            self.drops.count_many(Reason::Unroutable, unsent as u64);
-        }
+        self.count_unsent(self.out.len() + self.outbox.len());
         self.hub.detach(self.id);
     }
 }
@@ -135,6 +141,10 @@ impl Service for Member {
         }
         let message = self.out.pop_front()?;
         Some(Outgoing { message, delivered: None })
+    }
+
+    fn handle_unsent(&mut self) {
+        self.count_unsent(1);
     }
 
     fn handle_rights(&mut self, principal: &Principal) {
