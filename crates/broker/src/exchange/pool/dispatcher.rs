@@ -8,7 +8,7 @@ use super::limits::PoolLimits;
 use super::request::{Audience, RequestId, Requests, weigh, weigh_request};
 use super::service::Service;
 use super::worker::{Activity, Workers};
-use crate::exchange::{Drop, Figure, Frames, PeerId, Peers};
+use crate::exchange::{Drop, Figure, Frames, PeerId, Peers, Verb};
 
 /// To how many workers a request is given at most: again once, if the first is lost.
 const ATTEMPTS_MAX: u8 = 2;
@@ -386,6 +386,15 @@ impl<D: Dialect> Pool<D> {
     pub(in crate::exchange) fn dismiss(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
         if let Some(service) = self.bid_farewell(now_ms, peer, peers) {
             self.dispatch(now_ms, &service, peers);
+        }
+    }
+
+    /// What a peer may do has changed: a worker that may not serve its service any more is dismissed.
+    pub(in crate::exchange) fn rights_changed(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        let Some(worker) = self.workers.get(peer) else { return };
+        if !peers.may(peer, Verb::Serve, &worker.service) {
+            peers.dropped(peer, Drop::Forbidden);
+            self.dismiss(now_ms, peer, peers);
         }
     }
 

@@ -555,6 +555,41 @@ fn forbidden_requests_and_workers_are_refused() {
     assert_eq!((world.broker.workers(), world.broker.services(), world.broker.requests()), (0, 0, 0));
 }
 
+/// Those of its peers that it is told about may do something else than before.
+fn rights_changed(world: &mut World, peers: &[PeerId]) {
+    for peer in peers {
+        world.broker.rights_changed(world.now, *peer, &mut world.peers);
+        world.broker.pool.check(world.now);
+    }
+}
+
+#[test]
+fn a_worker_that_may_serve_no_more_is_told_to_go_and_its_request_goes_to_another() {
+    let mut world = World::new();
+    let worker = world.worker_01(b"echo");
+    let client = world.client_01(b"echo", b"hello");
+    let request = world.only(worker);
+    rights_changed(&mut world, &[worker, client]);
+    assert_eq!((world.broker.workers(), world.peers.drops.len()), (1, 0), "it may serve as before");
+    world.peers.forbidden.insert((Verb::Serve, b"echo".to_vec()));
+    rights_changed(&mut world, &[worker, client]);
+    assert_eq!(world.only(worker), frames(DISCONNECT_01));
+    assert_eq!((world.broker.workers(), world.broker.requests()), (0, 1));
+    world.reply(worker, &request, b"\x03", b"late");
+    world.say(worker, &[b"", b"MDPW01", b"\x01", b"echo"]);
+    assert_eq!(world.only(worker), frames(DISCONNECT_01));
+    assert_eq!(
+        world.peers.drops,
+        [Drop::Forbidden, Drop::Unexpected, Drop::Forbidden].map(|drop| (worker, drop))
+    );
+    assert!(world.read(client).is_empty());
+    world.peers.forbidden.clear();
+    let other = world.worker_01(b"echo");
+    let request = world.only(other);
+    world.reply(other, &request, b"\x03", b"hi");
+    assert_eq!(world.only(client)[3], "hi");
+}
+
 /// Asks one of the broker's own services and returns the reply's body.
 fn ask(world: &mut World, service: &[u8], body: &[u8]) -> Vec<String> {
     let client = world.client_01(service, body);
