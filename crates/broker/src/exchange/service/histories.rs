@@ -118,6 +118,7 @@ impl World {
     /// With room for everything the workers read at once, so that the order in which they are chosen is seen.
     fn settle(&mut self) {
         self.broker.pool.check(self.now);
+        self.broker.pool.check_passed_over(&self.peers);
         if self.is_roomy {
             for worker in self.workers.keys().copied().collect::<Vec<_>>() {
                 self.read_worker(worker);
