@@ -93,7 +93,7 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
     };
     let mut limits = Limits::default();
     limits.connections_max = endpoint.max_connections as usize;
-    limits.connections_per_address_max = limits.connections_max;
+    limits.connections_per_address_max = endpoint.connections_per_address() as usize;
     limits.handshakes_max = endpoint.max_handshakes as usize;
     limits.handshake_timeout = endpoint.handshake_timeout;
     limits.message_bytes_max = endpoint.max_message_size.as_usize();
@@ -133,6 +133,22 @@ mod tests {
         assert_eq!(opened(some), ["durable"]);
         let others = "security: { permissions: [{ who: ada, destinations: '*', allow: [produce] }] }";
         assert!(opened(others).is_empty());
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_connections_unless_that_is_set() {
+        let per_address = |keys: &str| {
+            let written = format!(
+                "{{ name: mine, kind: durable, bind: 'tcp://127.0.0.1:5551', max_connections: 7{keys} }}"
+            );
+            let config = parse(&format!("zeromq: {{ endpoints: [{written}] }}")).unwrap();
+            let limits = &of(&config, &Gate::default()).unwrap()[0].limits;
+            (limits.connections_max, limits.connections_per_address_max)
+        };
+        assert_eq!(per_address(""), (7, 4), "half of them");
+        assert_eq!(per_address(", max_connections_per_address: 7"), (7, 7));
+        assert_eq!(per_address(", max_connections_per_address: 1"), (7, 1));
+        assert!(parse("zeromq: { endpoints: [{ name: mine, kind: durable, bind: 'tcp://127.0.0.1:5551', max_connections_per_address: 0 }] }").is_err());
     }
 
     #[test]

@@ -46,6 +46,8 @@ impl Admission {
         address: Option<IpAddr>,
         options: &SessionOptions,
     ) -> Option<(Slot, HandshakeSlot)> {
+        // A socket for both versions of IP shows an address of the older one in the form of the newer.
+        let address = address.map(|address| address.to_canonical());
         let refused = admission.count(address, &options.endpoint.limits).err();
         if let Some(reason) = refused {
             options.drops.count(reason);

@@ -319,7 +319,7 @@ impl Security {
 pub struct Limits {
     /// Connections. Default 10,000. Further ones are closed at once.
     pub connections_max: usize,
-    /// Connections from one address. Default 10,000. Further ones are closed at once. Not for `ipc://`.
+    /// Connections from one address. Default 5,000. Further ones are closed at once. Not for `ipc://`.
     pub connections_per_address_max: usize,
     /// Connections that have not finished their handshake. Default 1,024. Further ones are closed at once.
     pub handshakes_max: usize,
@@ -359,7 +359,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
-            connections_per_address_max: 10_000,
+            connections_per_address_max: 5_000,
             handshakes_max: 1_024,
             handshake_timeout: Duration::from_secs(5),
             message_bytes_max: MESSAGE_BYTES_DEFAULT,
