@@ -82,8 +82,8 @@ pub struct EndpointConfig {
     pub tap: TapConfig,
     /// What only `titanic` endpoints have. Its keys stand among the others.
     pub titanic: TitanicConfig,
-    /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
-    /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
+    /// The mechanisms a peer may use. Default `[null]`. Off loopback `null` needs `security.ALLOW_UNAUTHENTICATED` and
+    /// `security.ALLOW_PLAINTEXT`, `plain` the latter.
     pub mechanisms: Vec<Mechanism>,
     /// File with the server's CURVE secret key in 40 characters of Z85. Required with `curve`. Default none.
     pub curve_secret_key_file: Option<PathBuf>,
