@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_of_an_endpoint_are_the_same_configured_and_not() {
+        let limits = of(&Config::default(), &Gate::default()).unwrap().remove(0).limits;
+        let mut defaults = Limits::default();
+        // What the node has is one time for all that it does.
+        defaults.drain_timeout = Config::default().node.shutdown_timeout;
+        assert_eq!(limits, defaults);
+    }
+
+    #[test]
     fn one_address_cannot_take_all_connections_unless_that_is_set() {
         let per_address = |keys: &str| {
             let written = format!(
