@@ -142,7 +142,7 @@ async fn a_subscriber_that_does_not_read_slows_nobody() {
         publisher.send(&[&format!("a{turn}"), &body]).await;
         assert_eq!(quick.receive().await[0], format!("a{turn}"));
     }
-    endpoint.dropped(Reason::QueueFull, 100).await;
+    endpoint.dropped_at_least(Reason::QueueFull, 100).await;
 }
 
 #[tokio::test]

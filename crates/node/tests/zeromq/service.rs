@@ -78,6 +78,7 @@ async fn a_worker_whose_reply_is_too_large_is_not_waited_for() {
     request[2] = b"\x03".to_vec();
     say(&mut other, &request).await;
     endpoint.dropped(Reason::WorkerLost, 1).await;
+    endpoint.dropped(Reason::TooLarge, 2).await;
 }
 
 #[tokio::test]
