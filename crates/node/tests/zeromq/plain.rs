@@ -27,6 +27,13 @@ pub(crate) fn rules(permissions: &str) -> SecurityConfig {
     parse(&text).unwrap().security
 }
 
+/// An endpoint for users with a password alone.
+pub(crate) fn plain_endpoint(kind: EndpointKind, gate: &Arc<Gate>) -> Endpoint {
+    let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
+    let security = Security { null: false, plain: true, ..Security::default() };
+    Endpoint::guarded(EndpointOptions::new("test", kind, bind).security(security), gate)
+}
+
 fn endpoint(gate: &Arc<Gate>, null: bool) -> Endpoint {
     let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
     let security = Security { null, plain: true, ..Security::default() };

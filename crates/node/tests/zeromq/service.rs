@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use swarmmq_broker::exchange::{PoolLimits, RepeatLimits};
-use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Limits, Reason, Security};
+use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use tokio::time::timeout;
 
-use crate::plain::{enter_as, gate, rules};
+use crate::plain::{enter_as, gate, plain_endpoint, rules};
 use crate::raw::{Endpoint, Item, Raw};
 
 fn broker(heartbeat_ms: u64) -> Endpoint {
@@ -123,9 +123,7 @@ async fn a_worker_that_may_serve_no_more_is_told_to_go_and_its_request_goes_to_a
     let gate = gate("");
     gate.replace(serve("'*'"));
     let kind = EndpointKind::Service { limits: PoolLimits::default(), repeats: RepeatLimits::default() };
-    let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
-    let security = Security { null: true, plain: true, ..Security::default() };
-    let endpoint = Endpoint::guarded(EndpointOptions::new("test", kind, bind).security(security), &gate);
+    let endpoint = plain_endpoint(kind, &gate);
     let mut revoked = enter_as(&endpoint, "DEALER", "ada", "secret").await.unwrap();
     revoked.send(&["", "MDPW01", "\u{1}", "echo"]).await;
     let mut other = enter_as(&endpoint, "DEALER", "ada", "secret").await.unwrap();
