@@ -91,19 +91,21 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         null_off_loopback: config.security.allow_unauthenticated,
         plain_off_loopback: config.security.allow_plaintext,
     };
-    let mut limits = Limits::default();
-    limits.connections_max = endpoint.max_connections as usize;
-    limits.connections_per_address_max = endpoint.connections_per_address() as usize;
-    limits.handshakes_max = endpoint.max_handshakes as usize;
-    limits.handshake_timeout = endpoint.handshake_timeout;
-    limits.message_bytes_max = endpoint.max_message_size.as_usize();
-    limits.frames_max = endpoint.max_frames as usize;
-    limits.receive_queue_bytes = endpoint.receive_queue_size.as_usize();
-    limits.send_queue_bytes = endpoint.send_queue_size.as_usize();
-    limits.heartbeat_interval = endpoint.heartbeat_interval;
-    limits.heartbeat_timeout = endpoint.heartbeat_timeout;
-    limits.drain_timeout = config.node.shutdown_timeout;
-    limits.peer_queue_messages_max = endpoint.max_peer_queue as usize;
+    let limits = Limits {
+        connections_max: endpoint.max_connections as usize,
+        connections_per_address_max: endpoint.connections_per_address() as usize,
+        handshakes_max: endpoint.max_handshakes as usize,
+        handshake_timeout: endpoint.handshake_timeout,
+        message_bytes_max: endpoint.max_message_size.as_usize(),
+        frames_max: endpoint.max_frames as usize,
+        receive_queue_bytes: endpoint.receive_queue_size.as_usize(),
+        send_queue_bytes: endpoint.send_queue_size.as_usize(),
+        heartbeat_interval: endpoint.heartbeat_interval,
+        heartbeat_timeout: endpoint.heartbeat_timeout,
+        drain_timeout: config.node.shutdown_timeout,
+        peer_queue_messages_max: endpoint.max_peer_queue as usize,
+        ..Limits::default()
+    };
     let mut options = EndpointOptions::unbound(endpoint.label(), kind);
     options.bind = endpoint.bind.map(|bind| zeromq::Bind::Tcp(bind.0));
     options.backend = endpoint.backend.map(|bind| zeromq::Bind::Tcp(bind.0));
@@ -138,10 +140,9 @@ mod tests {
     #[test]
     fn the_limits_of_an_endpoint_are_the_same_configured_and_not() {
         let limits = of(&Config::default(), &Gate::default()).unwrap().remove(0).limits;
-        let mut defaults = Limits::default();
-        // What the node has is one time for all that it does.
-        defaults.drain_timeout = Config::default().node.shutdown_timeout;
-        assert_eq!(limits, defaults);
+        // The node has one time to stop in, for all that it does.
+        let drain_timeout = Config::default().node.shutdown_timeout;
+        assert_eq!(limits, Limits { drain_timeout, ..Limits::default() });
     }
 
     #[test]
