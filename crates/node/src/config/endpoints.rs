@@ -24,6 +24,8 @@ pub(super) fn endpoint(endpoint: &EndpointConfig, path: &str, findings: &mut Fin
         Some(kind) => keys_of_kind(endpoint, kind, path, findings),
     }
     findings.range(&at("max_connections"), endpoint.max_connections, 1, 1_000_000);
+    let per_address = endpoint.max_connections_per_address.unwrap_or(1);
+    findings.range(&at("max_connections_per_address"), per_address, 1, 1_000_000);
     findings.range(&at("max_handshakes"), endpoint.max_handshakes, 1, 1_000_000);
     findings.time(&at("handshake_timeout"), endpoint.handshake_timeout, Duration::from_millis(100), HOUR);
     let largest = Size(MESSAGE_BYTES_MAX as u64);

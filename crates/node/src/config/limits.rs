@@ -11,6 +11,9 @@ pub struct LimitsConfig {
     /// Most native connections; more are closed at once. Default 10,000. Each costs a file descriptor and
     /// its buffers.
     pub max_connections: u32,
+    /// Most native connections from one address; more are closed at once. Default: half of `max_connections`, rounded up,
+    /// so that one machine cannot keep all others out. Processes behind a NAT, a proxy or on one host share an address.
+    pub max_connections_per_address: Option<u32>,
     /// Most native connections that have not finished their handshake. Default 1,024. Each may
     /// send 4 KiB until then.
     pub max_handshakes: u32,
@@ -42,10 +45,23 @@ pub struct LimitsConfig {
     pub http_header_timeout: Duration,
 }
 
+impl LimitsConfig {
+    /// Most native connections from one address.
+    pub(crate) fn connections_per_address(&self) -> u32 {
+        per_address(self.max_connections_per_address, self.max_connections)
+    }
+}
+
+/// How many of a listener's connections may be from one address: half, if nothing is set.
+pub(super) fn per_address(set: Option<u32>, connections_max: u32) -> u32 {
+    set.unwrap_or_else(|| connections_max.div_ceil(2))
+}
+
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_address: None,
             max_handshakes: 1_024,
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
@@ -66,6 +82,7 @@ impl Section for LimitsConfig {
     fn fields(&mut self, fields: &mut Fields<'_>) {
         let Self {
             max_connections,
+            max_connections_per_address,
             max_handshakes,
             handshake_timeout,
             idle_timeout,
@@ -80,6 +97,7 @@ impl Section for LimitsConfig {
             http_header_timeout,
         } = self;
         fields.value("max_connections", max_connections);
+        fields.value("max_connections_per_address", max_connections_per_address);
         fields.value("max_handshakes", max_handshakes);
         fields.value("handshake_timeout", handshake_timeout);
         fields.value("idle_timeout", idle_timeout);

@@ -211,6 +211,8 @@ fn limits(config: &Config, findings: &mut Findings) {
     let limits = &config.limits;
     let second = Duration::from_secs(1);
     findings.range("limits.max_connections", limits.max_connections, 1, 1_000_000);
+    let per_address = limits.max_connections_per_address.unwrap_or(1);
+    findings.range("limits.max_connections_per_address", per_address, 1, 1_000_000);
     findings.range("limits.max_handshakes", limits.max_handshakes, 1, 1_000_000);
     findings.time("limits.handshake_timeout", limits.handshake_timeout, second, HOUR);
     findings.time("limits.idle_timeout", limits.idle_timeout, second, 24 * HOUR);

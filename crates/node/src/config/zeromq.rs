@@ -10,6 +10,7 @@ use swarmmq_protocol::limits::MESSAGE_BYTES_DEFAULT;
 use super::address::Bind;
 use super::egress::EgressConfig;
 use super::fields::{Fields, Section, Value};
+use super::limits::per_address;
 use super::pool::PoolConfig;
 use super::problem::ProblemKind;
 use super::pub_sub::PubSubConfig;
@@ -81,13 +82,16 @@ pub struct EndpointConfig {
     pub tap: TapConfig,
     /// What only `titanic` endpoints have. Its keys stand among the others.
     pub titanic: TitanicConfig,
-    /// The mechanisms a peer may use. Default `[null]`, the only one this version speaks. Off loopback it needs
-    /// `security.ALLOW_UNAUTHENTICATED` and `security.ALLOW_PLAINTEXT`.
+    /// The mechanisms a peer may use. Default `[null]`. Off loopback `null` needs `security.ALLOW_UNAUTHENTICATED` and
+    /// `security.ALLOW_PLAINTEXT`, `plain` the latter.
     pub mechanisms: Vec<Mechanism>,
     /// File with the server's CURVE secret key in 40 characters of Z85. Required with `curve`. Default none.
     pub curve_secret_key_file: Option<PathBuf>,
     /// Most connections. Default 10,000. Each costs a file descriptor and its buffers.
     pub max_connections: u32,
+    /// Most connections from one address; more are closed at once. Default: half of `max_connections`, rounded up, so that
+    /// one machine cannot keep all others out. Processes behind a NAT, a proxy or on one host share an address.
+    pub max_connections_per_address: Option<u32>,
     /// Most connections that have not finished their handshake. Default 1,024.
     pub max_handshakes: u32,
     /// A handshake that takes longer is closed. Default 10 s.
@@ -130,6 +134,7 @@ impl Default for EndpointConfig {
             mechanisms: vec![Mechanism::Null],
             curve_secret_key_file: None,
             max_connections: 10_000,
+            max_connections_per_address: None,
             max_handshakes: 1_024,
             handshake_timeout: Duration::from_secs(10),
             max_message_size: Size(MESSAGE_BYTES_DEFAULT as u64),
@@ -150,6 +155,11 @@ impl EndpointConfig {
     pub fn label(&self) -> &str {
         self.name.as_ref().map_or("unnamed", Label::as_str)
     }
+
+    /// Most connections from one address.
+    pub(crate) fn connections_per_address(&self) -> u32 {
+        per_address(self.max_connections_per_address, self.max_connections)
+    }
 }
 
 impl Section for EndpointConfig {
@@ -168,6 +178,7 @@ impl Section for EndpointConfig {
             mechanisms,
             curve_secret_key_file,
             max_connections,
+            max_connections_per_address,
             max_handshakes,
             handshake_timeout,
             max_message_size,
@@ -192,6 +203,7 @@ impl Section for EndpointConfig {
         fields.value("mechanisms", mechanisms);
         fields.value("curve_secret_key_file", curve_secret_key_file);
         fields.value("max_connections", max_connections);
+        fields.value("max_connections_per_address", max_connections_per_address);
         fields.value("max_handshakes", max_handshakes);
         fields.value("handshake_timeout", handshake_timeout);
         fields.value("max_message_size", max_message_size);

@@ -14,7 +14,7 @@ const FRAME_SLACK_BYTES: usize = 64 * 1024;
 pub struct NativeOptions {
     /// Most connections. Default 10,000.
     pub connections_max: usize,
-    /// Most connections from one address. Default: as many as there may be in all.
+    /// Most connections from one address. Default 5,000.
     pub connections_per_address_max: usize,
     /// Most connections that have not authenticated. Default 1,024. When one more comes, the one that
     /// has waited longest goes.
@@ -50,7 +50,7 @@ impl Default for NativeOptions {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
-            connections_per_address_max: 10_000,
+            connections_per_address_max: 5_000,
             handshakes_max: 1_024,
             handshake: Duration::from_secs(5),
             idle: Duration::from_secs(60),
@@ -72,10 +72,9 @@ impl NativeOptions {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let limits = &config.limits;
-        let connections_max = limits.max_connections as usize;
         Self {
-            connections_max,
-            connections_per_address_max: connections_max,
+            connections_max: limits.max_connections as usize,
+            connections_per_address_max: limits.connections_per_address() as usize,
             handshakes_max: limits.max_handshakes as usize,
             handshake: limits.handshake_timeout,
             idle: limits.idle_timeout,
@@ -99,5 +98,23 @@ impl NativeOptions {
     #[must_use]
     pub(crate) fn frame_bytes_max(&self) -> usize {
         self.message_bytes_max.clamp(MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX) + FRAME_SLACK_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn one_address_cannot_take_all_connections_unless_that_is_set() {
+        let per_address = |keys: &str| {
+            let options = NativeOptions::of(&parse(&format!("limits: {{ {keys} }}")).unwrap());
+            (options.connections_max, options.connections_per_address_max)
+        };
+        assert_eq!(per_address("max_connections: 7"), (7, 4), "half of them");
+        assert_eq!(per_address("max_connections: 7, max_connections_per_address: 7"), (7, 7));
+        assert_eq!(per_address("max_connections_per_address: 1"), (10_000, 1));
+        assert!(parse("limits: { max_connections_per_address: 0 }").is_err());
     }
 }

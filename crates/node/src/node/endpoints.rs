@@ -91,19 +91,21 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         null_off_loopback: config.security.allow_unauthenticated,
         plain_off_loopback: config.security.allow_plaintext,
     };
-    let mut limits = Limits::default();
-    limits.connections_max = endpoint.max_connections as usize;
-    limits.connections_per_address_max = limits.connections_max;
-    limits.handshakes_max = endpoint.max_handshakes as usize;
-    limits.handshake_timeout = endpoint.handshake_timeout;
-    limits.message_bytes_max = endpoint.max_message_size.as_usize();
-    limits.frames_max = endpoint.max_frames as usize;
-    limits.receive_queue_bytes = endpoint.receive_queue_size.as_usize();
-    limits.send_queue_bytes = endpoint.send_queue_size.as_usize();
-    limits.heartbeat_interval = endpoint.heartbeat_interval;
-    limits.heartbeat_timeout = endpoint.heartbeat_timeout;
-    limits.drain_timeout = config.node.shutdown_timeout;
-    limits.peer_queue_messages_max = endpoint.max_peer_queue as usize;
+    let limits = Limits {
+        connections_max: endpoint.max_connections as usize,
+        connections_per_address_max: endpoint.connections_per_address() as usize,
+        handshakes_max: endpoint.max_handshakes as usize,
+        handshake_timeout: endpoint.handshake_timeout,
+        message_bytes_max: endpoint.max_message_size.as_usize(),
+        frames_max: endpoint.max_frames as usize,
+        receive_queue_bytes: endpoint.receive_queue_size.as_usize(),
+        send_queue_bytes: endpoint.send_queue_size.as_usize(),
+        heartbeat_interval: endpoint.heartbeat_interval,
+        heartbeat_timeout: endpoint.heartbeat_timeout,
+        drain_timeout: config.node.shutdown_timeout,
+        peer_queue_messages_max: endpoint.max_peer_queue as usize,
+        ..Limits::default()
+    };
     let mut options = EndpointOptions::unbound(endpoint.label(), kind);
     options.bind = endpoint.bind.map(|bind| zeromq::Bind::Tcp(bind.0));
     options.backend = endpoint.backend.map(|bind| zeromq::Bind::Tcp(bind.0));
@@ -133,6 +135,30 @@ mod tests {
         assert_eq!(opened(some), ["durable"]);
         let others = "security: { permissions: [{ who: ada, destinations: '*', allow: [produce] }] }";
         assert!(opened(others).is_empty());
+    }
+
+    #[test]
+    fn the_limits_of_an_endpoint_are_the_same_configured_and_not() {
+        let limits = of(&Config::default(), &Gate::default()).unwrap().remove(0).limits;
+        // The node has one time to stop in, for all that it does.
+        let drain_timeout = Config::default().node.shutdown_timeout;
+        assert_eq!(limits, Limits { drain_timeout, ..Limits::default() });
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_connections_unless_that_is_set() {
+        let per_address = |keys: &str| {
+            let written = format!(
+                "{{ name: mine, kind: durable, bind: 'tcp://127.0.0.1:5551', max_connections: 7{keys} }}"
+            );
+            let config = parse(&format!("zeromq: {{ endpoints: [{written}] }}")).unwrap();
+            let limits = &of(&config, &Gate::default()).unwrap()[0].limits;
+            (limits.connections_max, limits.connections_per_address_max)
+        };
+        assert_eq!(per_address(""), (7, 4), "half of them");
+        assert_eq!(per_address(", max_connections_per_address: 7"), (7, 7));
+        assert_eq!(per_address(", max_connections_per_address: 1"), (7, 1));
+        assert!(parse("zeromq: { endpoints: [{ name: mine, kind: durable, bind: 'tcp://127.0.0.1:5551', max_connections_per_address: 0 }] }").is_err());
     }
 
     #[test]

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::drops::{Drops, Reason};
 use super::options::Limits;
 use super::session::SessionOptions;
+use crate::telemetry::OperatorCode;
 
 /// So many handshakes from one address may fail for a wrong key or password within [`FAILURE_WINDOW`]; then it has to wait
 /// for the end of the window. A program with a wrong key that connects ten times a second does not get there.
@@ -46,9 +48,17 @@ impl Admission {
         address: Option<IpAddr>,
         options: &SessionOptions,
     ) -> Option<(Slot, HandshakeSlot)> {
+        // A socket for both versions of IP shows an address of the older one in the form of the newer.
+        let address = address.map(|address| address.to_canonical());
         let refused = admission.count(address, &options.endpoint.limits).err();
         if let Some(reason) = refused {
             options.drops.count(reason);
+            if let Some(silent) = options.drops.admits_line_of(reason) {
+                let (endpoint, reason) = (&options.endpoint.name, reason.as_str());
+                let address = address.map(tracing::field::display);
+                let code = OperatorCode::ConnectionsAtLimit;
+                warn!(%code, endpoint, address, reason, silent, "a ZeroMQ connection is closed: a limit is reached");
+            }
             return None;
         }
         options.drops.listener().opened();

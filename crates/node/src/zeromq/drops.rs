@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::Counter;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::telemetry::metrics::{HandshakeFailure, ListenerMetrics, Metrics};
 use crate::throttle::Throttle;
@@ -104,6 +105,11 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether a limit is why a message was dropped: whoever set the limit wants to know.
+    fn is_limit_of_messages(self) -> bool {
+        matches!(self, Self::LimitReached | Self::QueueFull | Self::TooLarge)
+    }
+
     /// How the metrics that all listeners have in common count it, if it ends a handshake.
     fn handshake_failure(self) -> Option<HandshakeFailure> {
         match self {
@@ -136,15 +142,28 @@ struct Inner {
     endpoint: String,
     listener: Arc<ListenerMetrics>,
     lines: Throttle,
-    reasons: Vec<(AtomicU64, Counter)>,
+    reasons: Vec<OfReason>,
+}
+
+/// The drops for one reason.
+#[derive(Debug)]
+struct OfReason {
+    count: AtomicU64,
+    counter: Counter,
+    /// Of its own, so that many of one kind do not hide the few of another.
+    lines: Throttle,
 }
 
 impl Drops {
     /// No drops yet. They are counted here, and in the metrics as `swarmmq_zeromq_drops_total`.
     #[must_use]
     pub fn new(endpoint: &str, metrics: &Metrics) -> Self {
-        let counter = |reason: &Reason| metrics.zeromq_drops(endpoint, reason.as_str());
-        let reasons = Reason::ALL.iter().map(|reason| (AtomicU64::new(0), counter(reason))).collect();
+        let of_reason = |reason: &Reason| OfReason {
+            count: AtomicU64::new(0),
+            counter: metrics.zeromq_drops(endpoint, reason.as_str()),
+            lines: Throttle::default(),
+        };
+        let reasons = Reason::ALL.iter().map(of_reason).collect();
         let listener = metrics.listener(endpoint);
         Self {
             inner: Arc::new(Inner {
@@ -167,6 +186,24 @@ impl Drops {
         self.inner.lines.admits(Instant::now())
     }
 
+    /// The same, about what is dropped for one reason.
+    pub(super) fn admits_line_of(&self, reason: Reason) -> Option<u64> {
+        self.inner.reasons.get(reason as usize)?.lines.admits(Instant::now())
+    }
+
+    /// Counts a message that was dropped, and says so in the log if a limit is why. `user` is who sent it, or who should
+    /// have got it, if that is known.
+    pub(super) fn count_message(&self, reason: Reason, user: Option<&str>) {
+        self.count(reason);
+        if !reason.is_limit_of_messages() {
+            return;
+        }
+        if let Some(silent) = self.admits_line_of(reason) {
+            let (endpoint, reason) = (self.endpoint(), reason.as_str());
+            warn!(endpoint, reason, user, silent, "a ZeroMQ message is dropped: a limit is reached");
+        }
+    }
+
     /// The endpoint's name.
     #[must_use]
     pub fn endpoint(&self) -> &str {
@@ -180,9 +217,9 @@ impl Drops {
 
     /// Counts so many drops for one reason.
     pub fn count_many(&self, reason: Reason, drops: u64) {
-        if let Some((count, counter)) = self.inner.reasons.get(reason as usize) {
-            count.fetch_add(drops, Ordering::Relaxed);
-            counter.increment(drops);
+        if let Some(of_reason) = self.inner.reasons.get(reason as usize) {
+            of_reason.count.fetch_add(drops, Ordering::Relaxed);
+            of_reason.counter.increment(drops);
         }
         if let Some(failure) = reason.handshake_failure() {
             self.inner.listener.handshake_failed(failure);
@@ -192,7 +229,7 @@ impl Drops {
     /// How many there were for a reason.
     #[must_use]
     pub fn of(&self, reason: Reason) -> u64 {
-        self.inner.reasons.get(reason as usize).map_or(0, |(count, _)| count.load(Ordering::Relaxed))
+        self.inner.reasons.get(reason as usize).map_or(0, |one| one.count.load(Ordering::Relaxed))
     }
 
     /// The reasons that occurred, and how often.
@@ -221,5 +258,13 @@ mod tests {
             page.contains(&format!("{} 0", line("oversized"))),
             "what can happen is there before it does"
         );
+    }
+
+    #[test]
+    fn lines_about_one_reason_do_not_hide_those_about_another() {
+        let drops = Drops::new("orders", &Metrics::new(0));
+        while drops.admits_line_of(Reason::QueueFull).is_some() {}
+        assert_eq!(drops.admits_line_of(Reason::Credentials), Some(0));
+        assert_eq!(drops.admits_line(), Some(0));
     }
 }

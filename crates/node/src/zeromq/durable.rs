@@ -148,6 +148,7 @@ impl Durable {
             }
             Call::Request(Request::Pull(pull)) if pull.wait_ms > 0 => {
                 if self.pulls_waiting >= self.limits.pulls_waiting_max {
+                    self.drops.count_message(Reason::LimitReached, Some(self.principal.name()));
                     let text = format!("{} pulls of this connection wait already", self.pulls_waiting);
                     self.refuse(&path, ErrorCode::Overloaded, text);
                 } else {
@@ -185,6 +186,9 @@ impl Durable {
     fn handle_reply(&mut self, correlation: u64, response: &Response) {
         let Some(pending) = self.pending.remove(&correlation) else { return };
         self.bytes_in_flight -= pending.bytes;
+        if matches!(response, Response::Error(error) if error.code == ErrorCode::LimitReached) {
+            self.drops.count_message(Reason::LimitReached, Some(self.principal.name()));
+        }
         match pending.kind {
             PendingKind::Plain => {}
             PendingKind::WaitingPull => {
@@ -252,7 +256,7 @@ impl Service for Durable {
         let parsed = parse(&frames);
         if bytes > self.limits.message_bytes_max || frames.len() > self.limits.frames_max {
             let path = parsed.map_or_else(|error| error.path, |envelope| envelope.path);
-            self.drops.count(Reason::TooLarge);
+            self.drops.count_message(Reason::TooLarge, Some(self.principal.name()));
             let (bytes_max, frames_max) = (self.limits.message_bytes_max, self.limits.frames_max);
             let text = format!(
                 "the message has {bytes} bytes in {} frames, more than {bytes_max} bytes or {frames_max} frames",

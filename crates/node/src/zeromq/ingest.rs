@@ -163,6 +163,10 @@ impl Ingest {
         }
     }
 
+    fn user(&self) -> Option<&str> {
+        self.author.as_ref().map(Principal::name)
+    }
+
     fn signed(&self, message: EncodedMessage) -> Option<EncodedMessage> {
         let Some(author) = &self.author else { return Some(message) };
         authorship::signed(author, &message).ok().map(Cow::into_owned)
@@ -200,7 +204,7 @@ impl Service for Ingest {
         }
         let bytes: usize = frames.iter().map(Bytes::len).sum();
         if bytes > self.limits.message_bytes_max || frames.len() > self.limits.frames_max {
-            return self.drops.count(Reason::TooLarge);
+            return self.drops.count_message(Reason::TooLarge, self.user());
         }
         let message = to_message(&frames).ok().and_then(|message| self.signed(message));
         match message {
@@ -208,7 +212,7 @@ impl Service for Ingest {
                 self.waiting_bytes += message.len();
                 self.waiting.push(message);
             }
-            None => self.drops.count(Reason::TooLarge),
+            None => self.drops.count_message(Reason::TooLarge, self.user()),
         }
     }
 

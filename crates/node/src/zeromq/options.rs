@@ -319,17 +319,17 @@ impl Security {
 pub struct Limits {
     /// Connections. Default 10,000. Further ones are closed at once.
     pub connections_max: usize,
-    /// Connections from one address. Default 10,000. Further ones are closed at once. Not for `ipc://`.
+    /// Connections from one address. Default 5,000. Further ones are closed at once. Not for `ipc://`.
     pub connections_per_address_max: usize,
     /// Connections that have not finished their handshake. Default 1,024. Further ones are closed at once.
     pub handshakes_max: usize,
-    /// A handshake that takes longer is closed. Default 5 s.
+    /// A handshake that takes longer is closed. Default 10 s.
     pub handshake_timeout: Duration,
     /// Bytes of a message, all frames together. Default 1 MiB. A durable endpoint answers `TOO-LARGE` to one
     /// that is up to 64 KiB larger; anything else that is larger ends its connection, as a frame
     /// cannot be skipped without being read, before memory is taken for it.
     pub message_bytes_max: usize,
-    /// Frames of a message. Default 512. A message with more is refused or dropped. The protocols have limits of
+    /// Frames of a message. Default 1,024. A message with more is refused or dropped. The protocols have limits of
     /// their own: 512 of a durable request, 1,024 of an ingested message.
     pub frames_max: usize,
     /// Requests of a peer without an answer. Default 1,024. Its socket is not read until there are fewer.
@@ -359,11 +359,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
-            connections_per_address_max: 10_000,
+            connections_per_address_max: 5_000,
             handshakes_max: 1_024,
-            handshake_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
             message_bytes_max: MESSAGE_BYTES_DEFAULT,
-            frames_max: durable::FRAMES_MAX,
+            frames_max: 1_024,
             requests_in_flight_max: 1_024,
             receive_queue_bytes: 8 << 20,
             pulls_waiting_max: 64,

@@ -245,20 +245,12 @@ where
 fn note(options: &SessionOptions, address: &str, error: &ZmtpError) {
     options.drops.count(error.reason);
     let endpoint = &options.endpoint.name;
-    // Somebody has configured something wrongly and wants to find out what.
-    let matters = matches!(
-        error.reason,
-        Reason::SocketType
-            | Reason::Mechanism
-            | Reason::Credentials
-            | Reason::ServerKey
-            | Reason::Handshake
-            | Reason::Revoked
-            | Reason::Oversized
-            | Reason::Forbidden
-    );
+    // A peer whose machine sleeps or has lost its network is ordinary. With all others somebody has configured something
+    // wrongly, or tries what may be had, and wants to find out what, or should be found out.
+    let matters = error.reason != Reason::Silent;
+    let line = matters.then(|| options.drops.admits_line_of(error.reason)).flatten();
     let reason = error.reason.as_str();
-    match matters.then(|| options.drops.admits_line()).flatten() {
+    match line {
         Some(silent) => warn!(endpoint, address, reason, %error, silent, "a ZeroMQ peer is refused"),
         None => debug!(endpoint, address, reason, %error, "a ZeroMQ peer is refused"),
     }

@@ -7,7 +7,7 @@ use omq_proto::proto::{Connection, ConnectionConfig, Event, Role};
 use omq_proto::{CurveKeypair, MechanismSetup, Message, SocketType};
 use swarmmq_node::config::{CurveSecretKey, parse};
 use swarmmq_node::security::Gate;
-use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Reason, Security};
+use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Limits, Reason, Security};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -30,15 +30,17 @@ fn security(users: &[(&str, &CurveKeypair)]) -> String {
 }
 
 pub(crate) fn world() -> World {
+    world_with(Limits::default())
+}
+
+pub(crate) fn world_with(limits: Limits) -> World {
     let (server, ada) = (CurveKeypair::generate(), CurveKeypair::generate());
     let gate = Arc::new(Gate::new(parse(&security(&[("ada", &ada)])).unwrap().security));
     let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
     let curve = CurveSecretKey(*server.secret.as_bytes());
-    let options = EndpointOptions::new("test", EndpointKind::Durable, bind).security(Security {
-        null: false,
-        curve: Some(curve),
-        ..Security::default()
-    });
+    let options = EndpointOptions::new("test", EndpointKind::Durable, bind)
+        .limits(limits)
+        .security(Security { null: false, curve: Some(curve), ..Security::default() });
     World { endpoint: Endpoint::guarded(options, &gate), gate, server, ada }
 }
 

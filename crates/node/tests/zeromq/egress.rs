@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use swarmmq_node::config::SecurityConfig;
 use swarmmq_node::zeromq::{Acknowledge, EndpointKind, Limits, Reason};
 use swarmmq_protocol::response::Delivery;
 use swarmmq_protocol::zeromq::ingest::to_message;
 use swarmmq_protocol::{DestinationName, ErrorCode, ErrorReply};
 use tokio::io::AsyncWriteExt;
 
+use crate::plain::{enter_as, gate, plain_endpoint, rules};
 use crate::raw::{Endpoint, Item, Raw, until};
 
 const PREFETCH: u32 = 100;
@@ -281,4 +283,38 @@ async fn only_pull_sockets_may_connect() {
         endpoint.dropped(Reason::SocketType, nth as u64 + 1).await;
     }
     assert_eq!(endpoint.model.with(|state| state.submitted), 0);
+}
+
+#[tokio::test]
+async fn whoever_may_not_consume_any_more_is_cut_off_and_gets_nothing_more() {
+    for (after, reason) in [
+        (rules("{ who: ada, destinations: other, allow: [consume] }"), Reason::Forbidden),
+        (SecurityConfig::default(), Reason::Revoked),
+    ] {
+        let gate = gate("");
+        let queue = DestinationName::new("jobs").unwrap();
+        let kind = EndpointKind::Egress { queue, acknowledge: Acknowledge::OnWrite, prefetch: PREFETCH };
+        let endpoint = plain_endpoint(kind, &gate);
+        let mut ada = enter_as(&endpoint, "PULL", "ada", "secret").await.unwrap();
+        until("it subscribes", || credit(&endpoint) == PREFETCH).await;
+        deliver(&endpoint, &[&["before"]]);
+        assert_eq!(ada.receive().await, ["before"]);
+        until("it is acknowledged", || leased(&endpoint) == 0).await;
+        gate.replace(rules("{ who: ada, destinations: jobs, allow: [consume] }"));
+        deliver(&endpoint, &[&["still"]]);
+        assert_eq!(ada.receive().await, ["still"]);
+        gate.replace(after);
+        // Delivered before or after its session has heard of it.
+        deliver(&endpoint, &[&["after"]]);
+        assert_eq!(ada.item().await, None, "it gets nothing more");
+        endpoint.dropped(reason, 1).await;
+        match enter_as(&endpoint, "PULL", "ada", "secret").await {
+            Some(mut again) => {
+                again.closed().await;
+                endpoint.dropped(Reason::Forbidden, 2).await;
+            }
+            None => endpoint.dropped(Reason::Credentials, 1).await,
+        }
+        until("its subscription is gone", || endpoint.model.with(|state| state.ties == 0)).await;
+    }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use swarmmq_node::config::SecurityConfig;
 use swarmmq_node::zeromq::{EndpointKind, Limits, Multipart, Reason};
 use swarmmq_protocol::zeromq::ingest::to_frames;
 use swarmmq_protocol::{DestinationName, ErrorCode};
 use tokio::io::AsyncWriteExt;
 
+use crate::plain::{enter_as, gate, plain_endpoint, rules};
 use crate::raw::{Endpoint, Item, message, until};
 
 fn kind(multipart: Multipart) -> EndpointKind {
@@ -162,5 +164,35 @@ async fn only_push_sockets_may_connect() {
         assert!(error.starts_with(b"\x05ERROR"));
         peer.closed().await;
         endpoint.dropped(Reason::SocketType, nth as u64 + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_not_produce_any_more_is_cut_off_and_what_it_sent_before_stays() {
+    for (after, reason) in [
+        (rules("{ who: ada, destinations: other, allow: [produce] }"), Reason::Forbidden),
+        (SecurityConfig::default(), Reason::Revoked),
+    ] {
+        let gate = gate("");
+        let endpoint = plain_endpoint(kind(Multipart::Keep), &gate);
+        let mut ada = enter_as(&endpoint, "PUSH", "ada", "secret").await.unwrap();
+        ada.send(&["before"]).await;
+        until("it is stored", || endpoint.model.with(|state| state.stored.len() == 1)).await;
+        gate.replace(rules("{ who: ada, destinations: events, allow: [produce] }"));
+        ada.send(&["still"]).await;
+        until("it is stored", || endpoint.model.with(|state| state.stored.len() == 2)).await;
+        gate.replace(after);
+        ada.closed().await;
+        endpoint.dropped(reason, 1).await;
+        let _ = ada.stream.write_all(&message(&[b"after"])).await;
+        match enter_as(&endpoint, "PUSH", "ada", "secret").await {
+            Some(mut again) => {
+                again.closed().await;
+                endpoint.dropped(Reason::Forbidden, 2).await;
+            }
+            None => endpoint.dropped(Reason::Credentials, 1).await,
+        }
+        until("its session is gone", || endpoint.model.with(|state| state.ties == 0)).await;
+        assert_eq!(endpoint.model.payloads(), ["before", "still"]);
     }
 }

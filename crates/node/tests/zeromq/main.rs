@@ -9,6 +9,7 @@ mod egress;
 mod endpoint;
 
 mod ingest;
+mod logged;
 mod model;
 mod plain;
 mod pub_sub;

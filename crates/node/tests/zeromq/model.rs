@@ -27,7 +27,7 @@ pub(crate) struct State {
     /// Answers wait until [`Model::release`].
     pub(crate) holds: bool,
     pub(crate) held: Vec<(Arc<dyn Peer>, u64, Request)>,
-    /// Puts are refused with this.
+    /// Puts and subscriptions are refused with this.
     pub(crate) refuses: Option<ErrorCode>,
     pub(crate) refused: usize,
     /// Requests that were submitted.
@@ -129,7 +129,10 @@ impl State {
                 });
                 Response::Settled(SettleReply { index: 1, outcomes: outcomes.collect() })
             }
-            Request::Subscribe(_) => Response::Subscribed,
+            Request::Subscribe(_) => match self.refuses {
+                Some(code) => ErrorReply::new(code, "the test says so").into(),
+                None => Response::Subscribed,
+            },
             Request::DescribeDestination { destination } => {
                 let mut info = DestinationInfo::new(destination, DestinationSettings::queue(), 0);
                 info.messages = (self.ready.len() + self.leased.len()) as u64;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swarmmq_node::config::parse;
+use swarmmq_node::config::{SecurityConfig, parse};
 use swarmmq_node::security::Gate;
 use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Multipart, Reason, Security};
 use swarmmq_protocol::DestinationName;
@@ -17,6 +17,21 @@ const DIGEST: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf5
 pub(crate) fn gate(more: &str) -> Arc<Gate> {
     let text = format!("security: {{ users: [{{ name: ada, password_sha256: {DIGEST} }}] {more} }}");
     Arc::new(Gate::new(parse(&text).unwrap().security))
+}
+
+/// Ada, with these permissions.
+pub(crate) fn rules(permissions: &str) -> SecurityConfig {
+    let text = format!(
+        "security: {{ users: [{{ name: ada, password_sha256: {DIGEST} }}], permissions: [{permissions}] }}"
+    );
+    parse(&text).unwrap().security
+}
+
+/// An endpoint for users with a password alone.
+pub(crate) fn plain_endpoint(kind: EndpointKind, gate: &Arc<Gate>) -> Endpoint {
+    let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
+    let security = Security { null: false, plain: true, ..Security::default() };
+    Endpoint::guarded(EndpointOptions::new("test", kind, bind).security(security), gate)
 }
 
 fn endpoint(gate: &Arc<Gate>, null: bool) -> Endpoint {
@@ -49,7 +64,12 @@ async fn enter(endpoint: &Endpoint, name: &str, password: &str) -> Option<Raw> {
     enter_as(endpoint, "DEALER", name, password).await
 }
 
-async fn enter_as(endpoint: &Endpoint, socket_type: &str, name: &str, password: &str) -> Option<Raw> {
+pub(crate) async fn enter_as(
+    endpoint: &Endpoint,
+    socket_type: &str,
+    name: &str,
+    password: &str,
+) -> Option<Raw> {
     let mut peer = greet(endpoint).await;
     peer.stream.write_all(&hello(name, password)).await.unwrap();
     match peer.item().await? {
@@ -164,11 +184,7 @@ async fn new_permissions_count_at_once() {
     let endpoint = endpoint(&gate, false);
     let mut ada = enter(&endpoint, "ada", "secret").await.unwrap();
     assert_eq!(ada.ask(&["SWMQ1", "1", "PUT", "orders", "x"]).await[2], "OK");
-    let rules = format!(
-        "security: {{ users: [{{ name: ada, password_sha256: {DIGEST} }}],
-        permissions: [{{ who: ada, destinations: orders, allow: [consume] }}] }}"
-    );
-    gate.replace(parse(&rules).unwrap().security);
+    gate.replace(rules("{ who: ada, destinations: orders, allow: [consume] }"));
     // The session is told by its own task: it is so soon, and stays so.
     let mut refused = false;
     for number in 0..1000 {

@@ -1,10 +1,12 @@
 //! A proxy between publishers and subscribers.
 
+use std::collections::BTreeSet;
+
 use swarmmq_broker::exchange::PubSubLimits;
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::raw::{Endpoint, Item, Raw, command, greeting, message, ready};
+use crate::raw::{Endpoint, Item, Raw, command, greeting, message, ready, until};
 
 fn proxy(last_values: bool) -> Endpoint {
     limited(PubSubLimits { last_values, ..PubSubLimits::default() }, Limits::default())
@@ -142,7 +144,7 @@ async fn a_subscriber_that_does_not_read_slows_nobody() {
         publisher.send(&[&format!("a{turn}"), &body]).await;
         assert_eq!(quick.receive().await[0], format!("a{turn}"));
     }
-    endpoint.dropped(Reason::QueueFull, 100).await;
+    endpoint.dropped_at_least(Reason::QueueFull, 100).await;
 }
 
 #[tokio::test]
@@ -193,4 +195,47 @@ async fn each_side_has_its_socket_types() {
         let _ = stream.read_to_end(&mut all).await;
     }
     endpoint.dropped(Reason::SocketType, 2).await;
+}
+
+/// What a publisher takes to be subscribed to, once it has been told of `last`, which sorts behind all others.
+async fn hear_of(wanted: &mut BTreeSet<Vec<u8>>, publisher: &mut Raw, last: &str) {
+    while !wanted.contains(last.as_bytes()) {
+        let Some(Item::Command(body)) = publisher.item().await else { panic!("no subscription") };
+        match (body.strip_prefix(b"\x09SUBSCRIBE"), body.strip_prefix(b"\x06CANCEL")) {
+            (Some(prefix), _) => assert!(wanted.insert(prefix.to_vec()), "it is told twice"),
+            (_, Some(prefix)) => assert!(wanted.remove(prefix), "it is cancelled twice"),
+            _ => panic!("{} is neither", body.escape_ascii()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_comes_back_with_thousands_of_subscriptions_misses_nothing_then() {
+    let topics: Vec<String> = (0..5_000).map(|nth| format!("topic.{nth:04}")).collect();
+    let endpoint = proxy(false);
+    let mut publisher = endpoint.peer("XPUB").await;
+    let mut wanted = BTreeSet::new();
+    let mut before = None;
+    for last in ["z.once", "z.gone before it comes", "z.gone after"] {
+        if last == "z.gone before it comes" {
+            drop(before.take());
+            until("it is gone", || endpoint.listening.peers.count() == 1).await;
+        }
+        let mut subscriber = endpoint.back_peer("SUB", b"").await;
+        let prefixes = topics.iter().map(String::as_str).chain([last]);
+        let all: Vec<u8> = prefixes.flat_map(|prefix| command(&subscription("SUBSCRIBE", prefix))).collect();
+        subscriber.stream.write_all(&all).await.unwrap();
+        drop(before.take());
+        hear_of(&mut wanted, &mut publisher, last).await;
+        assert!(topics.iter().all(|topic| wanted.contains(topic.as_bytes())));
+        until("the other is gone", || endpoint.listening.peers.count() == 2).await;
+        for topic in &topics {
+            publisher.send(&[topic, "x"]).await;
+        }
+        for topic in &topics {
+            assert_eq!(subscriber.receive().await, [topic.as_str(), "x"]);
+        }
+        before = Some(subscriber);
+    }
+    assert_eq!(endpoint.listening.drops.snapshot(), []);
 }

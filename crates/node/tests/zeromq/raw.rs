@@ -1,7 +1,8 @@
 //! A ZMTP 3.1 peer written from RFC 37, byte for byte, so that it can also be wrong.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use swarmmq_node::security::Gate;
@@ -23,6 +24,8 @@ pub(crate) struct Endpoint {
     pub(crate) model: Model,
     pub(crate) listening: Listening,
     pub(crate) stop: CancellationToken,
+    /// How often something was to be dropped for a reason.
+    expected: Mutex<BTreeMap<Reason, u64>>,
 }
 
 impl Endpoint {
@@ -50,7 +53,7 @@ impl Endpoint {
         let stop = CancellationToken::new();
         let shards: Arc<dyn Shards> = Arc::new(model.clone());
         let listening = start(vec![options], &shards, gate, &Metrics::new(0), &stop).unwrap().pop().unwrap();
-        Self { model, listening, stop }
+        Self { model, listening, stop, expected: Mutex::default() }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -81,9 +84,29 @@ impl Endpoint {
         Raw::connect(self.tcp().await, socket_type, b"").await
     }
 
-    /// Waits until something has been dropped for this reason so often.
+    /// Waits until something has been dropped for this reason so often. It is not more often then, nor when the test ends,
+    /// unless it waits for more.
     pub(crate) async fn dropped(&self, reason: Reason, count: u64) {
         until(reason.as_str(), || self.listening.drops.of(reason) >= count).await;
+        assert_eq!(self.listening.drops.of(reason), count, "{}", reason.as_str());
+        self.expected.lock().unwrap().insert(reason, count);
+    }
+
+    /// Waits until something has been dropped for this reason so often, or more often: how often is left to chance.
+    pub(crate) async fn dropped_at_least(&self, reason: Reason, count: u64) {
+        until(reason.as_str(), || self.listening.drops.of(reason) >= count).await;
+        self.expected.lock().unwrap().remove(&reason);
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for (reason, count) in self.expected.lock().unwrap().iter() {
+            assert_eq!(self.listening.drops.of(*reason), *count, "{}, at the end", reason.as_str());
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use swarmmq_broker::exchange::{PoolLimits, RepeatLimits};
 use swarmmq_node::zeromq::{EndpointKind, Limits, Reason};
 use tokio::time::timeout;
 
+use crate::plain::{enter_as, gate, plain_endpoint, rules};
 use crate::raw::{Endpoint, Item, Raw};
 
 fn broker(heartbeat_ms: u64) -> Endpoint {
@@ -77,6 +78,7 @@ async fn a_worker_whose_reply_is_too_large_is_not_waited_for() {
     request[2] = b"\x03".to_vec();
     say(&mut other, &request).await;
     endpoint.dropped(Reason::WorkerLost, 1).await;
+    endpoint.dropped(Reason::TooLarge, 2).await;
 }
 
 #[tokio::test]
@@ -112,6 +114,35 @@ async fn a_silent_worker_is_told_to_go_and_the_lively_one_is_kept() {
         lively.send(&["", "MDPW01", "\u{4}"]).await;
     }
     assert_eq!(client.ask(&["", "MDPC01", "mmi.service", "echo"]).await[3], "200");
+}
+
+#[tokio::test]
+async fn a_worker_that_may_serve_no_more_is_told_to_go_and_its_request_goes_to_another() {
+    let serve =
+        |services: &str| rules(&format!("{{ who: ada, services: {services}, allow: [serve, request] }}"));
+    let gate = gate("");
+    gate.replace(serve("'*'"));
+    let kind = EndpointKind::Service { limits: PoolLimits::default(), repeats: RepeatLimits::default() };
+    let endpoint = plain_endpoint(kind, &gate);
+    let mut revoked = enter_as(&endpoint, "DEALER", "ada", "secret").await.unwrap();
+    revoked.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    let mut other = enter_as(&endpoint, "DEALER", "ada", "secret").await.unwrap();
+    other.send(&["", "MDPW01", "\u{1}", "still"]).await;
+    let mut client = enter_as(&endpoint, "DEALER", "ada", "secret").await.unwrap();
+    client.send(&["", "MDPC01", "echo", "hello"]).await;
+    assert_eq!(next(&mut revoked).await[5], b"hello");
+    gate.replace(serve("still"));
+    assert_eq!(next(&mut revoked).await, strings(&["", "MDPW01", "\u{5}"]));
+    endpoint.dropped(Reason::Forbidden, 1).await;
+    client.send(&["", "MDPC01", "still", "hello"]).await;
+    assert_eq!(next(&mut other).await[5], b"hello", "it may serve as before");
+    gate.replace(serve("'*'"));
+    let mut heir = enter_as(&endpoint, "DEALER", "ada", "secret").await.unwrap();
+    heir.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    let mut request = next(&mut heir).await;
+    request[2] = b"\x03".to_vec();
+    say(&mut heir, &request).await;
+    assert_eq!(client.receive().await, ["", "MDPC01", "echo", "hello"]);
 }
 
 #[tokio::test]

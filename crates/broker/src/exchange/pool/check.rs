@@ -1,7 +1,9 @@
 //! What is always true of a pool.
 
 use super::dispatcher::{Dialect, Pool};
+use super::service::Service;
 use super::worker::Activity;
+use crate::exchange::Peers;
 
 impl<D: Dialect> Pool<D> {
     /// Panics where the parts of the pool contradict each other or a limit is passed.
@@ -12,10 +14,15 @@ impl<D: Dialect> Pool<D> {
         assert!(self.requests.len() <= limits.requests_max && self.requests.bytes() <= limits.bytes_max);
         assert!(self.workers.len() <= limits.workers_max && self.services.len() <= limits.services_max);
         let (mut ready, mut workers, mut queued) = (0, 0, 0);
-        for service in self.services.values() {
+        for (name, service) in &self.services {
+            for client in service.passed_over() {
+                let is_noted = self.passed_over.get(&client).is_some_and(|services| services.contains(name));
+                assert!(is_noted, "it is taken up when it reads");
+            }
             assert!(!service.is_idle(), "an idle service is forgotten");
+            service.check();
             assert!(
-                service.queued() == 0 || service.ready.is_empty(),
+                service.first().is_none() || service.ready.is_empty(),
                 "a request waits beside a ready worker"
             );
             // What comes back from lost workers may pass the limit of the queue.
@@ -53,5 +60,12 @@ impl<D: Dialect> Pool<D> {
         }
         assert_eq!(ready, 0, "who is ready is registered");
         assert_eq!(queued + busy, self.requests.len(), "a request waits or is being worked on");
+    }
+
+    /// Panics where a request is passed over although its client reads.
+    pub(in crate::exchange) fn check_passed_over(&self, peers: &dyn Peers) {
+        for client in self.services.values().flat_map(Service::passed_over) {
+            assert!(peers.room(client).is_full(), "{client} reads, and is passed over");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::limits::PoolLimits;
 use super::request::{Audience, RequestId, Requests, weigh, weigh_request};
 use super::service::Service;
 use super::worker::{Activity, Workers};
-use crate::exchange::{Drop, Figure, Frames, PeerId, Peers};
+use crate::exchange::{Drop, Figure, Frames, PeerId, Peers, Verb};
 
 /// To how many workers a request is given at most: again once, if the first is lost.
 const ATTEMPTS_MAX: u8 = 2;
@@ -62,6 +62,8 @@ pub(in crate::exchange) struct Pool<D: Dialect> {
     pub(super) requests: Requests<D::Back>,
     pub(super) workers: Workers<D::Form>,
     pub(super) services: BTreeMap<Bytes, Service>,
+    /// The clients that do not read, and the services where their requests are passed over.
+    pub(super) passed_over: BTreeMap<PeerId, BTreeSet<Bytes>>,
     /// Connected peers that were workers. They are told nothing more, unless they register again.
     former: BTreeSet<PeerId>,
 }
@@ -74,6 +76,7 @@ impl<D: Dialect> Pool<D> {
             requests: Requests::default(),
             workers: Workers::default(),
             services: BTreeMap::new(),
+            passed_over: BTreeMap::new(),
             former: BTreeSet::new(),
         }
     }
@@ -202,7 +205,8 @@ impl<D: Dialect> Pool<D> {
         if !self.make_service(&service) {
             return peers.dropped(client, Drop::LimitReached);
         }
-        let is_taken_now = self.next_ready(&service, peers).is_some();
+        let is_taken_now =
+            self.is_next_taken(client, &service, peers) && self.next_ready(&service, peers).is_some();
         let Some(entry) = self.services.get_mut(&service) else { return };
         if !is_taken_now
             && (entry.queued() >= self.limits.queue_requests_max
@@ -213,7 +217,7 @@ impl<D: Dialect> Pool<D> {
         }
         let deadline_ms = now_ms.saturating_add(self.limits.wait_ms);
         let id = self.requests.insert(client, service.clone(), back, body, deadline_ms);
-        entry.push(id, bytes);
+        entry.push(client, id, bytes);
         self.dispatch(now_ms, &service, peers);
     }
 
@@ -235,7 +239,7 @@ impl<D: Dialect> Pool<D> {
 
     /// Gives to ready workers what waits, for as long as there is both.
     pub(super) fn dispatch(&mut self, now_ms: u64, service: &Bytes, peers: &mut dyn Peers) {
-        while let Some(id) = self.services.get(service).and_then(Service::first) {
+        while let Some(id) = self.next_waiting(service, peers) {
             let Some(worker) = self.next_ready(service, peers) else { break };
             self.start(now_ms, id, worker, peers);
         }
@@ -250,7 +254,7 @@ impl<D: Dialect> Pool<D> {
             return;
         };
         if let Some(entry) = self.services.get_mut(&worker.service) {
-            entry.remove(id, bytes);
+            entry.remove(request.client, id, bytes);
             if let Activity::Ready(turn) = worker.activity {
                 entry.ready.remove(&turn);
             }
@@ -371,7 +375,7 @@ impl<D: Dialect> Pool<D> {
     }
 
     /// A worker waits for a request, behind those that wait already.
-    fn make_ready(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+    pub(super) fn make_ready(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
         let turn = self.workers.next_turn();
         let Some(worker) = self.workers.get_mut(peer) else { return };
         worker.activity = Activity::Ready(turn);
@@ -386,6 +390,15 @@ impl<D: Dialect> Pool<D> {
     pub(in crate::exchange) fn dismiss(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
         if let Some(service) = self.bid_farewell(now_ms, peer, peers) {
             self.dispatch(now_ms, &service, peers);
+        }
+    }
+
+    /// What a peer may do has changed: a worker that may not serve its service any more is dismissed.
+    pub(in crate::exchange) fn rights_changed(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        let Some(worker) = self.workers.get(peer) else { return };
+        if !peers.may(peer, Verb::Serve, &worker.service) {
+            peers.dropped(peer, Drop::Forbidden);
+            self.dismiss(now_ms, peer, peers);
         }
     }
 
@@ -429,9 +442,10 @@ impl<D: Dialect> Pool<D> {
         if self.may_run_again(id) {
             self.requests.put_back(id, now_ms.saturating_add(self.limits.wait_ms));
             let bytes = self.requests.bytes_of(id);
-            let service = self.requests.get(id).and_then(|request| self.services.get_mut(&request.service));
-            if let Some(service) = service {
-                service.push(id, bytes);
+            if let Some(request) = self.requests.get(id)
+                && let Some(service) = self.services.get_mut(&request.service)
+            {
+                service.push(request.client, id, bytes);
             }
         } else if let Some(request) = self.requests.remove(id)
             && request.audience != Audience::GivenUp
@@ -447,6 +461,7 @@ impl<D: Dialect> Pool<D> {
         }
         self.leave(now_ms, peer, peers);
         self.former.remove(&peer);
+        self.passed_over.remove(&peer);
     }
 
     fn lose_client_of(&mut self, id: RequestId, peers: &mut dyn Peers) {
@@ -462,7 +477,7 @@ impl<D: Dialect> Pool<D> {
         let Some(request) = self.requests.remove(id) else { return };
         peers.dropped(request.client, Drop::Unroutable);
         if let Some(entry) = self.services.get_mut(&request.service) {
-            entry.remove(id, bytes);
+            entry.remove(request.client, id, bytes);
         }
         self.forget_if_idle(&request.service);
     }
@@ -473,42 +488,8 @@ impl<D: Dialect> Pool<D> {
         let Some(request) = self.requests.remove(id) else { return };
         peers.dropped(request.client, Drop::Expired);
         if let Some(entry) = self.services.get_mut(&request.service) {
-            entry.remove(id, bytes);
+            entry.remove(request.client, id, bytes);
         }
         self.forget_if_idle(&request.service);
-    }
-
-    /// The queue of a peer has room again.
-    pub(in crate::exchange) fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
-        self.requests.unblock(peer);
-        if self.workers.get(peer).is_some_and(|worker| worker.activity == Activity::Clogged) {
-            self.make_ready(now_ms, peer, peers);
-        }
-    }
-
-    /// Whether a peer is to be read: a worker unless its client reads nothing, a client unless it reads no replies or
-    /// waits for too many.
-    pub(in crate::exchange) fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
-        match self.workers.get(peer) {
-            Some(worker) => match worker.activity {
-                Activity::Busy(id) => !self.is_blocked(id, peers),
-                Activity::Ready(_) | Activity::Clogged => true,
-            },
-            None => self.may_ask(peer, 0) && !peers.room(peer).is_full(),
-        }
-    }
-
-    /// Whether a client that waits for so many replies besides those of its requests here may make one more.
-    pub(in crate::exchange) fn may_ask(&self, client: PeerId, besides: usize) -> bool {
-        self.requests.count_of(client).saturating_add(besides) < self.limits.client_requests_max
-    }
-
-    /// Whether the client of a request would have to read before a reply could be sent to it.
-    pub(super) fn is_blocked(&self, id: RequestId, peers: &dyn Peers) -> bool {
-        self.requests.get(id).is_some_and(|request| {
-            request.audience == Audience::Waiting
-                && !request.client.is_inside()
-                && peers.room(request.client).is_full()
-        })
     }
 }

@@ -17,7 +17,8 @@
 //! the worker that has the request now, so no reply ever reaches another client, and no request has two.
 //!
 //! A queue is ordered by those numbers. A request that comes back from a lost worker is older than all that wait, so
-//! that it is the next.
+//! that it is the next. The requests of a client that does not read are passed over until it does: a worker with a reply
+//! that cannot be sent waits, and nobody else is to wait for that one client.
 //!
 //! A worker is ready when it registers and when it has given its final reply, never because it shows that it lives.
 //! Whoever has been ready longest is next. A worker that says nothing for too long is removed, unless it was the
@@ -29,6 +30,7 @@ mod dispatcher;
 mod limits;
 #[cfg(test)]
 pub(super) mod model;
+mod pressure;
 mod request;
 mod service;
 mod time;

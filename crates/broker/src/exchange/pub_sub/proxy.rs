@@ -117,16 +117,14 @@ impl PubSub {
         }
         let Some(subscriber) = self.subscribers.get_mut(&peer) else { return };
         let bytes_before = subscriber.prefix_bytes();
-        let held = match subscriber.hold(prefix, &self.limits) {
+        let room_bytes = self.limits.subscription_bytes_total_max.saturating_sub(self.subscription_bytes);
+        let held = match subscriber.hold(prefix, &self.limits, room_bytes) {
             Ok(held) => held,
             Err(explanation) => return self.refuse(peer, explanation, peers),
         };
         self.subscription_bytes += subscriber.prefix_bytes() - bytes_before;
         if let Held::New(prefix) = held {
             let is_first = self.trie.insert(&prefix, peer);
-            if self.subscription_bytes > self.limits.subscription_bytes_total_max {
-                return self.refuse(peer, "the endpoint has too many subscriptions", peers);
-            }
             if is_first && !self.limits.last_values {
                 self.upstream.change(&prefix, true, peers);
             }

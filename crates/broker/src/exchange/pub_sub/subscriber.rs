@@ -38,11 +38,16 @@ pub(super) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Counts a subscription.
+    /// Counts a subscription. The endpoint has room for so many bytes of prefixes.
     ///
     /// # Errors
     /// What it would exceed. Nothing has changed then.
-    pub(super) fn hold(&mut self, prefix: &[u8], limits: &PubSubLimits) -> Result<Held, &'static str> {
+    pub(super) fn hold(
+        &mut self,
+        prefix: &[u8],
+        limits: &PubSubLimits,
+        room_bytes: usize,
+    ) -> Result<Held, &'static str> {
         if let Some(count) = self.prefixes.get_mut(prefix) {
             *count = count.saturating_add(1);
             return Ok(Held::Again);
@@ -56,6 +61,9 @@ impl Subscriber {
         let bytes = self.prefix_bytes + cost(prefix);
         if bytes > limits.subscription_bytes_max {
             return Err("its subscriptions have too many bytes");
+        }
+        if cost(prefix) > room_bytes {
+            return Err("the endpoint has too many subscriptions");
         }
         self.prefix_bytes = bytes;
         // The frame would keep alive all that was read with it.

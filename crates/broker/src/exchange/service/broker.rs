@@ -225,6 +225,10 @@ impl Exchange for Majordomo {
         self.give_what_is_owed(peer, peers);
     }
 
+    fn rights_changed(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        self.with_inside(now_ms, peers, |broker, peers| broker.pool.rights_changed(now_ms, peer, peers));
+    }
+
     fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
         let besides = self.repeats.as_ref().map_or(0, |repeats| repeats.waiting_of(peer));
         let is_worker = self.pool.form_of(peer).is_some();

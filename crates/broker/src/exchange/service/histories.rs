@@ -14,7 +14,7 @@ use swarmmq_protocol::zeromq::mdp::{
 
 use super::Majordomo;
 use crate::exchange::pool::model::{Model, frames, info};
-use crate::exchange::{Drop, Exchange, PeerId, PoolLimits, Side};
+use crate::exchange::{Drop, Exchange, PeerId, PoolLimits, Side, Verb};
 
 const SERVICES: [&str; 3] = ["a", "b", "c"];
 
@@ -34,6 +34,8 @@ enum Op {
     Leave(Index),
     Garbage(Index, Vec<u8>),
     Die(Index),
+    /// Nobody may be a worker of a service, and then everybody again.
+    Revoke(usize),
     Pass(u64),
     /// The clock is not looked at for so long.
     Sleep(u64),
@@ -116,6 +118,7 @@ impl World {
     /// With room for everything the workers read at once, so that the order in which they are chosen is seen.
     fn settle(&mut self) {
         self.broker.pool.check(self.now);
+        self.broker.pool.check_passed_over(&self.peers);
         if self.is_roomy {
             for worker in self.workers.keys().copied().collect::<Vec<_>>() {
                 self.read_worker(worker);
@@ -167,6 +170,7 @@ impl World {
                     self.read_client(peer);
                 }
             }
+            Op::Revoke(service) => self.revoke(service),
             Op::Pass(ms) => self.pass(ms),
             Op::Sleep(ms) => {
                 self.now += ms;
@@ -386,6 +390,16 @@ impl World {
         self.settle();
     }
 
+    fn revoke(&mut self, service: usize) {
+        self.peers.forbidden.insert((Verb::Serve, SERVICES[service].into()));
+        for peer in self.clients.keys().chain(self.workers.keys()).copied().collect::<Vec<_>>() {
+            self.broker.rights_changed(self.now, peer, &mut self.peers);
+            self.settle();
+        }
+        assert_eq!(self.broker.pool.workers_of(SERVICES[service].as_bytes()), 0, "it may serve no more");
+        self.peers.forbidden.clear();
+    }
+
     /// Nobody says anything any more.
     fn end(mut self) {
         for _ in 0..8 {
@@ -421,6 +435,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (index(), proptest::collection::vec(any::<u8>(), 0..5))
             .prop_map(|(worker, bytes)| Op::Garbage(worker, bytes)),
         2 => index().prop_map(Op::Die),
+        1 => (0..SERVICES.len()).prop_map(Op::Revoke),
         4 => (1_u64..1500).prop_map(Op::Pass),
         1 => (1_u64..9000).prop_map(Op::Sleep),
     ]

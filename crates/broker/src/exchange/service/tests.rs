@@ -494,6 +494,61 @@ fn a_worker_is_not_read_while_its_client_does_not_read() {
 }
 
 #[test]
+fn a_client_that_does_not_read_holds_nobody_else_back() {
+    let mut world = World::new();
+    world.peers = Model::new(2);
+    let worker = world.worker_01(b"s");
+    let idle = world.attach();
+    for body in [b"1", b"2", b"3", b"4"] {
+        world.say(idle, &[b"", b"MDPC01", b"s", body]);
+    }
+    let client = world.client_01(b"s", b"mine");
+    for body in ["1", "2"] {
+        let request = world.only(worker);
+        assert_eq!(request[5], body);
+        world.reply(worker, &request, b"\x03", b"hi");
+    }
+    // Nothing that a worker makes of the others could be sent now.
+    let request = world.only(worker);
+    assert_eq!(request[5], "mine");
+    world.reply(worker, &request, b"\x03", b"hi");
+    assert_eq!(world.only(client)[3], "hi");
+    world.say(client, &[b"", b"MDPC01", b"s", b"again"]);
+    let request = world.only(worker);
+    assert_eq!(request[5], "again", "who waits for somebody else is ready for others");
+    assert_eq!(world.read(idle).len(), 2);
+    world.reply(worker, &request, b"\x03", b"hi");
+    for body in ["3", "4"] {
+        let request = world.only(worker);
+        assert_eq!(request[5], body, "in their order");
+        world.reply(worker, &request, b"\x03", b"hi");
+    }
+    assert_eq!(world.read(idle).len(), 2);
+    assert!(world.peers.drops.is_empty());
+}
+
+#[test]
+fn what_waits_for_a_client_to_read_expires_and_goes_with_it() {
+    let mut world = World::with(|limits| (limits.wait_ms, limits.liveness) = (5000, 10));
+    world.peers = Model::new(1);
+    let worker = world.worker_01(b"s");
+    let idle = world.client_01(b"s", b"1");
+    let request = world.only(worker);
+    for body in [b"2", b"3"] {
+        world.say(idle, &[b"", b"MDPC01", b"s", body]);
+        world.pass(1000);
+        world.read(worker);
+    }
+    world.reply(worker, &request, b"\x03", b"hi");
+    assert!(world.read(worker).is_empty());
+    world.pass(3000);
+    assert_eq!(world.peers.drops, [(idle, Drop::Expired)]);
+    world.detach(idle);
+    assert_eq!(world.peers.drops, [(idle, Drop::Expired), (idle, Drop::Unroutable)]);
+    assert_eq!((world.broker.requests(), world.broker.workers()), (0, 1));
+}
+
+#[test]
 fn a_part_that_finds_no_room_ends_the_reply() {
     let mut world = World::new();
     world.peers = Model::new(2);
@@ -553,6 +608,41 @@ fn forbidden_requests_and_workers_are_refused() {
     let worker = world.worker_01(b"mmi.service");
     assert_eq!(world.only(worker), frames(DISCONNECT_01));
     assert_eq!((world.broker.workers(), world.broker.services(), world.broker.requests()), (0, 0, 0));
+}
+
+/// Those of its peers that it is told about may do something else than before.
+fn rights_changed(world: &mut World, peers: &[PeerId]) {
+    for peer in peers {
+        world.broker.rights_changed(world.now, *peer, &mut world.peers);
+        world.broker.pool.check(world.now);
+    }
+}
+
+#[test]
+fn a_worker_that_may_serve_no_more_is_told_to_go_and_its_request_goes_to_another() {
+    let mut world = World::new();
+    let worker = world.worker_01(b"echo");
+    let client = world.client_01(b"echo", b"hello");
+    let request = world.only(worker);
+    rights_changed(&mut world, &[worker, client]);
+    assert_eq!((world.broker.workers(), world.peers.drops.len()), (1, 0), "it may serve as before");
+    world.peers.forbidden.insert((Verb::Serve, b"echo".to_vec()));
+    rights_changed(&mut world, &[worker, client]);
+    assert_eq!(world.only(worker), frames(DISCONNECT_01));
+    assert_eq!((world.broker.workers(), world.broker.requests()), (0, 1));
+    world.reply(worker, &request, b"\x03", b"late");
+    world.say(worker, &[b"", b"MDPW01", b"\x01", b"echo"]);
+    assert_eq!(world.only(worker), frames(DISCONNECT_01));
+    assert_eq!(
+        world.peers.drops,
+        [Drop::Forbidden, Drop::Unexpected, Drop::Forbidden].map(|drop| (worker, drop))
+    );
+    assert!(world.read(client).is_empty());
+    world.peers.forbidden.clear();
+    let other = world.worker_01(b"echo");
+    let request = world.only(other);
+    world.reply(other, &request, b"\x03", b"hi");
+    assert_eq!(world.only(client)[3], "hi");
 }
 
 /// Asks one of the broker's own services and returns the reply's body.

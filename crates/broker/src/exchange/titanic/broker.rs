@@ -162,6 +162,10 @@ impl Exchange for Titanic {
         self.with_pool(now_ms, peers, |majordomo, peers| majordomo.drained(now_ms, peer, peers));
     }
 
+    fn rights_changed(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        self.with_pool(now_ms, peers, |majordomo, peers| majordomo.rights_changed(now_ms, peer, peers));
+    }
+
     fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
         self.patience_ms.is_none()
             && self.clients.asked(peer) < self.client_requests_max

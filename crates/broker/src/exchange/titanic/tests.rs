@@ -686,3 +686,24 @@ fn what_somebody_takes_out_of_the_queue_is_forgotten() {
     assert_eq!(world.retrieve(client, &id), ["400"]);
     assert_eq!(world.peers.dropped_for(Drop::Unavailable), 1);
 }
+
+#[test]
+fn a_worker_that_may_serve_no_more_leaves_what_is_stored_to_another() {
+    let mut world = World::new();
+    let client = world.connect("ada");
+    let id = world.store(client, b"hello");
+    let (revoked, other) = (world.worker(), world.connect("other"));
+    let request = world.request(revoked).unwrap();
+    world.peers.forbidden.insert((Verb::Serve, b"echo".to_vec()));
+    world.titanic.rights_changed(world.now, revoked, &mut world.peers);
+    world.titanic.check(world.now);
+    assert_eq!(world.peers.read(revoked).0, [frames(&[b"", b"MDPW01", b"\x05"])]);
+    assert_eq!(world.peers.drops, [(revoked, Drop::Forbidden)]);
+    world.reply(revoked, &request, &[b"late"]);
+    assert_eq!(world.retrieve(client, &id), ["300"]);
+    world.peers.forbidden.clear();
+    world.say(other, frames(&[b"", b"MDPW01", b"\x01", b"echo"]));
+    let request = world.request(other).unwrap();
+    world.reply(other, &request, &[b"hi"]);
+    assert_eq!(world.retrieve(client, &id), ["200", "hi"]);
+}

@@ -122,6 +122,10 @@ impl Exchange for ParanoidPirate {
         self.pool.drained(now_ms, peer, peers);
     }
 
+    fn rights_changed(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        self.pool.rights_changed(now_ms, peer, peers);
+    }
+
     fn accepts(&self, peer: PeerId, peers: &dyn Peers) -> bool {
         // A worker that is not registered is heard out: its READY is among what it says.
         if self.back.contains(&peer) && self.pool.form_of(peer).is_none() {

@@ -192,6 +192,34 @@ fn garbage_of_a_worker_ends_its_registration_and_garbage_of_clients_nothing() {
     assert!(world.read(worker).is_empty());
 }
 
+#[test]
+fn a_worker_that_may_serve_no_more_gets_nothing_and_its_request_goes_to_another() {
+    let mut world = World::new();
+    let worker = world.worker();
+    let client = world.client(&[b"", b"hello"]);
+    let request = world.only(worker);
+    world.queue.rights_changed(world.now, worker, &mut world.peers);
+    assert_eq!(world.queue.workers(), 1, "it may serve as before");
+    world.peers.forbidden.insert((Verb::Serve, Vec::new()));
+    for peer in [worker, client] {
+        world.queue.rights_changed(world.now, peer, &mut world.peers);
+        world.queue.pool.check(world.now);
+    }
+    assert_eq!((world.queue.workers(), world.queue.requests()), (0, 1));
+    world.send(worker, request);
+    world.say(worker, &[b"\x01"]);
+    assert_eq!(
+        world.peers.drops,
+        [Drop::Forbidden, Drop::Unexpected, Drop::Forbidden].map(|drop| (worker, drop))
+    );
+    assert!(world.read(worker).is_empty() && world.read(client).is_empty());
+    world.peers.forbidden.clear();
+    let other = world.worker();
+    let request = world.only(other);
+    world.send(other, request);
+    assert_eq!(world.only(client), frames(&[b"", b"hello"]));
+}
+
 #[derive(Debug, Clone)]
 enum Op {
     Client,

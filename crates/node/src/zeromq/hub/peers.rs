@@ -113,8 +113,9 @@ impl Peers for Connected {
         self.peers.get(&peer).is_some_and(|peer| peer.principal.may_in_flight(verb, name))
     }
 
-    fn dropped(&mut self, _peer: PeerId, reason: DropReason) {
-        self.drops.count(reason.into());
+    fn dropped(&mut self, peer: PeerId, reason: DropReason) {
+        let user = self.peers.get(&peer).map(|peer| peer.principal.name());
+        self.drops.count_message(reason.into(), user);
     }
 
     fn disconnect(&mut self, peer: PeerId, explanation: &str) {

@@ -39,6 +39,8 @@ async fn a_prefix_that_is_too_long_ends_its_connection() {
     let mut deep = endpoint.back_peer("SUB", b"").await;
     let _ = deep.stream.write_all(&subscribe(&b"a/".repeat(4096))).await;
     deep.closed().await;
+    endpoint.dropped(Reason::LimitReached, 1).await;
+    endpoint.dropped(Reason::Disconnected, 1).await;
     still_publishes(&mut publisher, &mut reader).await;
 }
 

@@ -56,23 +56,32 @@ async fn a_routing_id_of_the_form_that_the_node_gives_is_refused() {
 
 #[tokio::test]
 async fn a_worker_reaches_no_client_but_the_one_whose_request_it_has() {
-    let limits = PoolLimits::default();
+    // No heartbeat comes between.
+    let limits = PoolLimits { heartbeat_ms: 60_000, ..PoolLimits::default() };
     let endpoint = Endpoint::start(
         EndpointKind::Service { limits, repeats: RepeatLimits::default() },
         Limits::default(),
     );
-    let (mut honest, mut eve) = (endpoint.peer("DEALER").await, endpoint.peer("DEALER").await);
+    let mut honest = endpoint.peer("DEALER").await;
     send(&mut honest, &[b"", b"MDPW01", b"\x01", b"echo"]).await;
-    send(&mut eve, &[b"", b"MDPW01", b"\x01", b"other"]).await;
     let mut client = endpoint.peer("DEALER").await;
     send(&mut client, &[b"", b"MDPC01", b"echo", b"question"]).await;
     let request = next_message(&mut honest).await;
     assert_eq!(request[2], b"\x02");
-    // Eve has seen the address, and has guesses of her own.
-    for address in [&request[3][..], b"", b"client", &[0; 25]] {
+    // Eve has seen the address, and has guesses of her own. She has a request herself each time, so that nothing but the
+    // address can tell.
+    let mut asks = endpoint.peer("DEALER").await;
+    let mut refused = 0;
+    for address in [&request[3][..], b"client", &[0; 25]] {
+        send(&mut asks, &[b"", b"MDPC01", b"other", b"question"]).await;
+        let mut eve = endpoint.peer("DEALER").await;
+        send(&mut eve, &[b"", b"MDPW01", b"\x01", b"other"]).await;
+        assert_eq!(next_message(&mut eve).await[2], b"\x02");
         send(&mut eve, &[b"", b"MDPW01", b"\x03", address, b"", b"forged"]).await;
+        assert_eq!(next_message(&mut eve).await[2], b"\x05", "she is a worker no more");
+        refused += 1;
+        endpoint.dropped(Reason::Unexpected, refused).await;
     }
-    endpoint.dropped(Reason::Unexpected, 1).await;
     send(&mut honest, &[b"", b"MDPW01", b"\x03", &request[3], b"", b"answer"]).await;
     let reply = next_message(&mut client).await;
     assert_eq!(reply.last().map(Vec::as_slice), Some(&b"answer"[..]));

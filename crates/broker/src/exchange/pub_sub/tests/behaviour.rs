@@ -344,6 +344,27 @@ fn a_subscriber_beyond_its_limits_is_told_to_go() {
 }
 
 #[test]
+fn what_the_endpoint_has_no_room_for_is_held_by_nobody() {
+    let subscription_bytes_total_max = 2 * SUBSCRIPTION_BYTES + 10;
+    let mut world =
+        World::new(PubSubLimits { subscription_bytes_total_max, ..PubSubLimits::default() }, usize::MAX);
+    let publisher = world.publisher();
+    let (first, refused, second) = (world.subscriber(), world.subscriber(), world.subscriber());
+    world.subscribe(first, "0123456789");
+    world.subscribe(refused, "c");
+    assert_eq!(world.peers.disconnected, [refused]);
+    world.cancel(first, "0123456789");
+    world.take(publisher);
+    // Whoever was refused has not gone yet.
+    world.subscribe(second, "c");
+    assert_eq!(world.take(publisher), [[&b"\x01c"[..]]], "publishers are told of it");
+    world.detach(refused);
+    world.publish(publisher, "c", "1");
+    assert_eq!(world.texts(second), ["c=1"]);
+    assert!(world.take(publisher).is_empty());
+}
+
+#[test]
 fn a_hundred_thousand_topics_are_subscribed_to_again_without_a_loss() {
     const TOPICS: usize = 100_000;
     let mut world = World::new(PubSubLimits { last_values: true, ..PubSubLimits::default() }, 1_000);
