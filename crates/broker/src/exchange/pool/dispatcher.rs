@@ -103,6 +103,12 @@ impl<D: Dialect> Pool<D> {
         self.services.get(service).map_or(0, |service| service.workers)
     }
 
+    /// Since when a worker has the only request of a client; `None` while it waits.
+    pub(in crate::exchange) fn began_ms(&self, client: PeerId) -> Option<u64> {
+        let request = self.requests.first_of(client)?;
+        request.worker.map(|_| request.started_ms)
+    }
+
     /// Services with a worker or a request, and how many workers each has.
     pub(in crate::exchange) fn services(&self) -> impl Iterator<Item = (&Bytes, usize)> {
         self.services.iter().map(|(name, service)| (name, service.workers))
@@ -244,7 +250,7 @@ impl<D: Dialect> Pool<D> {
 
     fn start(&mut self, now_ms: u64, id: RequestId, peer: PeerId, peers: &mut dyn Peers) {
         let bytes = self.requests.bytes_of(id);
-        self.requests.start(id, peer);
+        self.requests.start(now_ms, id, peer);
         let tag = self.tag(id);
         let (Some(worker), Some(request)) = (self.workers.get_mut(peer), self.requests.get(id)) else {
             return;

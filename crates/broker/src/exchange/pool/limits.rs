@@ -8,7 +8,8 @@ pub struct PoolLimits {
     pub heartbeat_ms: u64,
     /// For how many such intervals a worker may be silent. Default 3; the RFCs ask for 3 to 5. At least 1.
     pub liveness: u32,
-    /// How long a worker may be silent while it has a request, if that is longer. The Guide's workers have one thread
+    /// How long a worker may be silent while it has a request, if that is longer; from when it got it, or was last heard
+    /// of since. The Guide's workers have one thread
     /// and send no heartbeat while they work; for those set it to the longest time that a request takes. A worker whose
     /// connection ends is known to be gone at once all the same. Default 0: no longer than others.
     pub busy_silence_ms: u64,

@@ -48,6 +48,8 @@ pub(super) struct Request<R> {
     pub(super) deadline_ms: u64,
     /// The worker that has it; none while it waits.
     pub(super) worker: Option<PeerId>,
+    /// Since when that one has it.
+    pub(super) started_ms: u64,
     /// To how many workers it was given.
     pub(super) attempts: u8,
     pub(super) audience: Audience,
@@ -111,6 +113,12 @@ impl<R> Requests<R> {
         self.of_client.get(&client).map_or(0, BTreeSet::len)
     }
 
+    /// The oldest request of a client that is not answered.
+    pub(super) fn first_of(&self, client: PeerId) -> Option<&Request<R>> {
+        let id = self.of_client.get(&client)?.first()?;
+        self.table.get(id)
+    }
+
     /// When the first of those that wait has to stop.
     pub(super) fn next_deadline(&self) -> Option<(u64, RequestId)> {
         self.deadlines.first().copied()
@@ -138,6 +146,7 @@ impl<R> Requests<R> {
             body,
             deadline_ms,
             worker: None,
+            started_ms: 0,
             attempts: 0,
             audience: Audience::Waiting,
             parted: false,
@@ -164,10 +173,11 @@ impl<R> Requests<R> {
     }
 
     /// A worker gets a request.
-    pub(super) fn start(&mut self, id: RequestId, worker: PeerId) {
+    pub(super) fn start(&mut self, now_ms: u64, id: RequestId, worker: PeerId) {
         let Some(request) = self.table.get_mut(&id) else { return };
         self.deadlines.remove(&(request.deadline_ms, id));
         request.worker = Some(worker);
+        request.started_ms = now_ms;
         request.attempts = request.attempts.saturating_add(1);
     }
 

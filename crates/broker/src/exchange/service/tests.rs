@@ -325,6 +325,30 @@ fn a_worker_at_work_may_be_silent_for_as_long_as_is_set() {
 }
 
 #[test]
+fn the_silence_of_work_counts_from_when_the_work_began() {
+    let mut world = World::with(|limits| limits.busy_silence_ms = 60_000);
+    let worker = world.worker_01(b"echo");
+    world.pass(2_000);
+    let client = world.client_01(b"echo", b"hello");
+    let request = world.read(worker).pop().unwrap();
+    world.pass(59_999);
+    world.reply(worker, &request, b"\x03", b"hi");
+    assert_eq!(world.only(client)[3], "hi");
+}
+
+#[test]
+fn a_worker_without_more_time_to_work_is_lost_as_soon_as_before() {
+    let mut world = World::new();
+    let worker = world.worker_01(b"echo");
+    world.pass(2_000);
+    let client = world.client_01(b"echo", b"hello");
+    world.pass(1_000);
+    assert_eq!(world.broker.workers(), 0, "it was heard 3 s ago");
+    world.detach(worker);
+    world.detach(client);
+}
+
+#[test]
 fn nobody_is_blamed_for_silence_when_the_clock_came_late() {
     let mut world = World::new();
     world.worker_01(b"echo");

@@ -40,6 +40,7 @@ pub(super) enum State {
     Working {
         request: EncodedMessage,
         job: PeerId,
+        /// When to look whether its worker has had it for too long.
         until_ms: u64,
     },
     /// Its reply is on its way to the queue, or is to be put again.

@@ -23,8 +23,8 @@ pub struct TitanicLimits {
     /// How long a reply is kept that nobody closes. Default a week, as a client may be away as long as a worker. At
     /// least 1.
     pub reply_ttl_ms: u64,
-    /// How long a request may be with the workers of its service until it is given out again although no worker is
-    /// known to be dead. Default an hour. At least 1.
+    /// How long a worker may have a request until it is given out again although the worker is not known to be dead.
+    /// Default an hour. At least 1.
     pub work_ms: u64,
 }
 

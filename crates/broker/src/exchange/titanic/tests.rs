@@ -359,6 +359,67 @@ fn a_job_that_takes_too_long_is_given_out_again_and_its_late_reply_dropped() {
 }
 
 #[test]
+fn the_time_of_a_job_begins_anew_with_each_worker() {
+    let mut world = World::with(|pool, limits| {
+        limits.work_ms = 60_000;
+        pool.busy_silence_ms = 600_000;
+    });
+    let client = world.connect("ada");
+    let id = world.store(client, b"hard");
+    let first = world.worker();
+    assert!(world.request(first).is_some());
+    world.pass(45_000);
+    let second = world.worker();
+    world.detach(first);
+    let request = world.request(second).unwrap();
+    world.pass(59_999);
+    let idle = world.worker();
+    assert!(world.request(idle).is_none());
+    world.reply(second, &request, &[b"done"]);
+    assert_eq!(world.retrieve(client, &id), ["200", "done"]);
+    assert!(world.peers.drops.is_empty(), "{:?}", world.peers.drops);
+}
+
+#[test]
+fn waiting_for_a_worker_is_no_work() {
+    let mut world = World::with(|pool, limits| {
+        limits.work_ms = 10_000;
+        pool.busy_silence_ms = 10_000;
+    });
+    let client = world.connect("ada");
+    let worker = world.worker();
+    let ids = [&b"1"[..], b"2", b"3"].map(|body| world.store(client, body));
+    for id in &ids {
+        let request = world.request(worker).unwrap();
+        world.pass(6_000);
+        world.reply(worker, &request, &[b"done"]);
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
+    assert!(world.peers.drops.is_empty(), "{:?}", world.peers.drops);
+}
+
+#[test]
+fn a_job_that_was_lost_waits_in_the_pool_longer_than_it_may_work() {
+    let mut world = World::with(|pool, limits| {
+        limits.work_ms = 10_000;
+        pool.wait_ms = 60_000;
+        pool.busy_silence_ms = 600_000;
+    });
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let first = world.worker();
+    assert!(world.request(first).is_some());
+    world.detach(first);
+    world.pass(15_000);
+    let second = world.worker();
+    let request = world.request(second).unwrap();
+    world.pass(9_999);
+    world.reply(second, &request, &[b"done"]);
+    assert_eq!(world.retrieve(client, &id), ["200", "done"]);
+    assert!(world.peers.drops.is_empty(), "{:?}", world.peers.drops);
+}
+
+#[test]
 fn what_waits_long_for_a_worker_is_not_lost_by_the_pool() {
     let mut world = World::with(|pool, _| pool.busy_silence_ms = DAY);
     let client = world.connect("ada");

@@ -144,7 +144,11 @@ impl Titanic {
                 continue;
             }
             match &entry.state {
-                State::Waiting { .. } | State::Working { .. } => self.queue_again(now_ms, id, peers),
+                State::Working { job, .. } => match self.works_until(now_ms, *job) {
+                    until_ms if until_ms <= now_ms => self.queue_again(now_ms, id, peers),
+                    until_ms => self.let_work(id, until_ms),
+                },
+                State::Waiting { .. } => self.queue_again(now_ms, id, peers),
                 State::Replying { reply, .. } => {
                     let reply = reply.clone();
                     self.reply_again(now_ms, id, reply);
@@ -152,6 +156,20 @@ impl Titanic {
                 State::Storing { .. } | State::Answered { .. } | State::Closing { .. } => return,
             }
         }
+    }
+
+    /// Until when a job may be with the worker that has it; if it waits for one, with the one that has it next, at least.
+    fn works_until(&self, now_ms: u64, job: PeerId) -> u64 {
+        let began_ms = self.majordomo.pool.began_ms(job).unwrap_or(now_ms);
+        began_ms.saturating_add(self.limits.work_ms)
+    }
+
+    fn let_work(&mut self, id: u128, at_ms: u64) {
+        self.ledger.change(id, |entry| {
+            if let State::Working { until_ms, .. } = &mut entry.state {
+                *until_ms = at_ms;
+            }
+        });
     }
 
     /// A request may be given to a worker again: it has waited, or its worker has taken too long.
