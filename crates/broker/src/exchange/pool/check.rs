@@ -4,6 +4,11 @@ use super::dispatcher::{Dialect, Pool};
 use super::worker::Activity;
 
 impl<D: Dialect> Pool<D> {
+    /// The memory of all requests, and of parts of replies.
+    pub(in crate::exchange) fn bytes(&self) -> usize {
+        self.requests.bytes()
+    }
+
     /// Panics where the parts of the pool contradict each other or a limit is passed.
     pub(in crate::exchange) fn check(&self, now_ms: u64) {
         self.requests.check();

@@ -329,12 +329,11 @@ impl<D: Dialect> Pool<D> {
         if !D::takes_parts(&request.back) {
             let frames = request.joined.len().saturating_add(body.len());
             let bytes = self.requests.bytes().saturating_add(weigh(&body));
-            if frames > JOINED_FRAMES_MAX || bytes > self.limits.bytes_max {
-                self.give_up(id, Drop::LimitReached, peers);
-            } else {
-                self.requests.join(id, body);
-            }
-            return;
+            return match () {
+                () if frames > JOINED_FRAMES_MAX => self.give_up(id, Drop::LimitReached, peers),
+                () if bytes > self.limits.bytes_max => self.give_up(id, Drop::QueueFull, peers),
+                () => self.requests.join(id, body),
+            };
         }
         let client = request.client;
         if peers.room(client).is_full() {
@@ -352,6 +351,7 @@ impl<D: Dialect> Pool<D> {
         let Some(request) = self.requests.remove(id) else { return };
         match request.audience {
             Audience::GivenUp => {}
+            Audience::Overfull(reason) => peers.dropped(request.client, reason),
             Audience::Gone => peers.dropped(request.client, Drop::Unroutable),
             Audience::Waiting if peers.room(request.client).is_full() => {
                 peers.dropped(request.client, Drop::QueueFull);
@@ -369,11 +369,17 @@ impl<D: Dialect> Pool<D> {
     /// The rest of a reply is dropped, and the request is not given to another worker.
     pub(super) fn give_up(&mut self, id: RequestId, reason: Drop, peers: &mut dyn Peers) {
         let Some(request) = self.requests.get_mut(id) else { return };
-        if request.audience == Audience::Waiting {
+        if request.audience != Audience::Waiting {
+            return;
+        }
+        if request.client.is_inside() {
+            request.audience = Audience::Overfull(reason);
+        } else {
             request.audience = Audience::GivenUp;
             peers.dropped(request.client, reason);
-            self.requests.forget_body(id);
         }
+        self.requests.forget_body(id);
+        self.requests.forget_parts(id);
     }
 
     /// A worker waits for a request, behind those that wait already.
@@ -462,6 +468,7 @@ impl<D: Dialect> Pool<D> {
                 return;
             }
             request.audience = Audience::Gone;
+            self.requests.forget_parts(id);
             return self.requests.forget_body(id);
         }
         let bytes = self.requests.bytes_of(id);

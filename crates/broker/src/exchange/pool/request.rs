@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::exchange::{Frames, PeerId};
+use crate::exchange::{Drop, Frames, PeerId};
 
 /// What a frame costs beside its bytes.
 const FRAME_OVERHEAD_BYTES: usize = 32;
@@ -34,6 +34,8 @@ pub(super) enum Audience {
     Gone,
     /// The client does not read, or its reply grew too large: the rest is dropped. That has been counted.
     GivenUp,
+    /// A client inside whose reply grew too large. It hears so when the worker has done, as it may ask again then.
+    Overfull(Drop),
 }
 
 /// A request. `R` is what the reply needs to be written.
@@ -183,11 +185,8 @@ impl<R> Requests<R> {
 
     /// A request waits again.
     pub(super) fn put_back(&mut self, id: RequestId, deadline_ms: u64) {
+        self.forget_parts(id);
         let Some(request) = self.table.get_mut(&id) else { return };
-        let joined = std::mem::take(&mut request.joined);
-        let freed = weigh(&joined);
-        request.bytes -= freed;
-        self.bytes -= freed;
         request.worker = None;
         request.blocked_since_ms = None;
         request.deadline_ms = deadline_ms;
@@ -199,6 +198,15 @@ impl<R> Requests<R> {
         let Some(request) = self.table.get_mut(&id) else { return };
         let body = std::mem::take(&mut request.body);
         let freed = weigh(&body);
+        request.bytes -= freed;
+        self.bytes -= freed;
+    }
+
+    /// The parts of its reply will not be given to anybody.
+    pub(super) fn forget_parts(&mut self, id: RequestId) {
+        let Some(request) = self.table.get_mut(&id) else { return };
+        let parts = std::mem::take(&mut request.joined);
+        let freed = weigh(&parts);
         request.bytes -= freed;
         self.bytes -= freed;
     }

@@ -67,7 +67,7 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// When its time is over; none while that is not known.
     pub(super) expires_ms: Option<u64>,
-    /// How often the pool gave it up because its workers died.
+    /// How often the pool gave it up: its workers died, or its reply found no room.
     pub(super) losses: u32,
 }
 

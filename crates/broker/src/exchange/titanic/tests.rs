@@ -128,6 +128,24 @@ impl World {
         self.say(worker, frames(&[&head, body].concat()));
     }
 
+    fn worker_02(&mut self) -> PeerId {
+        let worker = self.connect("worker");
+        self.say(worker, frames(&[b"MDPW02", b"\x01", b"echo"]));
+        worker
+    }
+
+    /// The request that a worker of 0.2 was given, if any.
+    fn request_02(&mut self, worker: PeerId) -> Option<Frames> {
+        let messages = self.peers.read(worker).0;
+        messages.into_iter().find(|message| message[1] == "\x02")
+    }
+
+    /// A part of a reply, or the last of it.
+    fn part(&mut self, worker: PeerId, request: &Frames, is_final: bool, body: &[u8]) {
+        let command: &[u8] = if is_final { b"\x04" } else { b"\x03" };
+        self.say(worker, frames(&[b"MDPW02", command, &request[2], b"", body]));
+    }
+
     fn beat(&mut self, worker: PeerId) {
         self.say(worker, frames(&[b"", b"MDPW01", b"\x04"]));
     }
@@ -292,6 +310,74 @@ fn parts_of_a_reply_are_stored_together() {
         let expected: &[&str] = if is_final { &["200", "one", "two", "end"] } else { &["300"] };
         assert_eq!(world.retrieve(client, &id), expected);
     }
+}
+
+#[test]
+fn a_reply_in_more_parts_than_can_be_kept_ends_its_request_as_one_in_one_piece_does() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let (worker, idle) = (world.worker_02(), world.worker_02());
+    let request = world.request_02(worker).unwrap();
+    for _ in 0..1025 {
+        world.part(worker, &request, false, b"x");
+    }
+    world.pass(10_000);
+    assert!(world.request_02(idle).is_none(), "one is still at work on it");
+    assert_eq!(world.retrieve(client, &id), ["300"]);
+    world.part(worker, &request, true, b"end");
+    assert_eq!(world.retrieve(client, &id), ["400"]);
+    assert_eq!(world.peers.drops, [(PeerId::inside(0), Drop::LimitReached)]);
+    world.pass(10_000);
+    assert!(world.request_02(idle).is_none() && world.request_02(worker).is_none());
+    assert_eq!((world.queue.len(), world.titanic.stored()), (0, 0));
+}
+
+#[test]
+fn a_reply_for_which_there_is_no_room_now_is_made_again_later_each_time() {
+    let mut world = World::with(|pool, _| {
+        pool.heartbeat_ms = 600_000;
+        pool.bytes_max = 4096;
+    });
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let (mut worker, mut idle) = (world.worker_02(), world.worker_02());
+    for pause_ms in [1000, 2000, 4000] {
+        let request = world.request_02(worker).unwrap();
+        for _ in 0..2 {
+            world.part(worker, &request, false, &[b'x'; 2500]);
+        }
+        world.pass(10_000);
+        assert!(world.request_02(idle).is_none(), "one is still at work on it");
+        world.part(worker, &request, true, b"end");
+        world.pass(pause_ms - 1);
+        assert_eq!((world.request_02(worker), world.request_02(idle)), (None, None));
+        world.pass(1);
+        std::mem::swap(&mut worker, &mut idle);
+    }
+    assert_eq!(world.peers.dropped_for(Drop::QueueFull), 3);
+    let request = world.request_02(worker).unwrap();
+    world.part(worker, &request, true, b"small");
+    assert_eq!(world.retrieve(client, &id), ["200", "small"]);
+}
+
+#[test]
+fn a_worker_that_dies_in_a_reply_that_is_too_long_is_lost_as_any() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let worker = world.worker_02();
+    let request = world.request_02(worker).unwrap();
+    for _ in 0..1025 {
+        world.part(worker, &request, false, b"x");
+    }
+    world.detach(worker);
+    let other = world.worker_02();
+    assert!(world.request_02(other).is_none());
+    world.pass(1000);
+    let request = world.request_02(other).unwrap();
+    world.part(other, &request, true, b"short");
+    assert_eq!(world.retrieve(client, &id), ["200", "short"]);
 }
 
 #[test]

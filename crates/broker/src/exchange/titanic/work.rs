@@ -9,7 +9,8 @@ use crate::exchange::inside::{Inside, Outcome};
 use crate::exchange::service::Back;
 use crate::exchange::{Drop, Frames, PeerId, Peers};
 
-/// How long a request waits whose workers died, the first time; each further time twice as long.
+/// How long a request waits whose workers died or whose reply found no room, the first time; each further time twice as
+/// long.
 const LOSS_PAUSE_MIN_MS: u64 = 1000;
 /// And at most so long.
 const LOSS_PAUSE_MAX_MS: u64 = 60_000;
@@ -49,7 +50,7 @@ impl Titanic {
         self.is_out_of_room = !self.has_room_for_replies();
     }
 
-    /// Gives a request to the pool.
+    /// Gives a request to the pool. What that does not take waits again.
     fn give(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
         let job = self.majordomo.next_inside();
         let until_ms = now_ms.saturating_add(self.limits.work_ms);
@@ -63,13 +64,30 @@ impl Titanic {
         self.jobs.insert(job, id);
         let mut inside = Inside { peers, outcomes: &mut self.outcomes };
         self.majordomo.pool.request(now_ms, job, service, Back::Inside, body(&request), &mut inside);
+        let is_refused = |last: &mut (PeerId, Outcome)| last.0 == job && matches!(last.1, Outcome::Lost(_));
+        if self.outcomes.pop_back_if(is_refused).is_some() {
+            self.jobs.remove(&job);
+            self.let_wait(id, Some(now_ms.saturating_add(RETRY_MS)));
+        }
+    }
+
+    /// A request waits for a worker again; not before the time, if there is one.
+    fn let_wait(&mut self, id: u128, from_ms: Option<u64>) {
+        let service = self.ledger.change(id, |entry| {
+            let (State::Waiting { request, .. } | State::Working { request, .. }) = &entry.state else {
+                return None;
+            };
+            entry.state = State::Waiting { request: request.clone(), from_ms };
+            Some(entry.service.clone())
+        });
+        self.eager.extend(service.flatten());
     }
 
     fn take_outcomes(&mut self, now_ms: u64, peers: &mut dyn Peers) {
         while let Some((job, outcome)) = self.outcomes.pop_front() {
             match (self.jobs.remove(&job), outcome) {
                 (Some(id), Outcome::Reply(frames)) => self.take_reply(now_ms, id, &frames, peers),
-                (Some(id), Outcome::Lost(reason)) => self.wait_again(now_ms, id, reason),
+                (Some(id), Outcome::Lost(reason)) => self.lose(now_ms, id, reason, peers),
                 // It was closed meanwhile, or given out again.
                 (None, Outcome::Lost(reason)) => peers.dropped(job, reason),
                 (None, Outcome::Reply(_)) => peers.dropped(job, Drop::Unexpected),
@@ -101,24 +119,22 @@ impl Titanic {
         self.begin_closing(now_ms, id, Vec::new(), peers);
     }
 
-    /// The pool has no reply to a request. Nothing is lost: it is given to the pool again.
-    fn wait_again(&mut self, now_ms: u64, id: u128, reason: Drop) {
-        let service = self.ledger.change(id, |entry| {
-            let State::Working { request, .. } = &entry.state else { return None };
-            let pause_ms = match reason {
-                Drop::Expired => None,
-                Drop::WorkerLost => {
-                    let doubled = LOSS_PAUSE_MIN_MS.checked_shl(entry.losses.min(16));
-                    entry.losses = entry.losses.saturating_add(1);
-                    doubled.map(|pause_ms| pause_ms.min(LOSS_PAUSE_MAX_MS))
-                }
-                _ => Some(RETRY_MS),
-            };
-            let from_ms = pause_ms.map(|pause_ms| now_ms.saturating_add(pause_ms));
-            entry.state = State::Waiting { request: request.clone(), from_ms };
-            Some(entry.service.clone())
+    /// The pool has no reply to a request. Unless there never will be one, the request is given to the pool again.
+    fn lose(&mut self, now_ms: u64, id: u128, reason: Drop, peers: &mut dyn Peers) {
+        match reason {
+            // It waited for a worker only.
+            Drop::Expired => return self.let_wait(id, None),
+            // The pool cannot keep so many parts, and as one record they cannot be stored.
+            Drop::LimitReached => return self.give_up(now_ms, id, peers),
+            Drop::WorkerLost => {}
+            reason => peers.dropped(PeerId::inside(0), reason),
+        }
+        let losses = self.ledger.change(id, |entry| {
+            entry.losses = entry.losses.saturating_add(1);
+            entry.losses
         });
-        self.eager.extend(service.flatten());
+        let doubled_ms = LOSS_PAUSE_MIN_MS << losses.unwrap_or(0).saturating_sub(1).min(16);
+        self.let_wait(id, Some(now_ms.saturating_add(doubled_ms.min(LOSS_PAUSE_MAX_MS))));
     }
 
     /// Takes a request away from the pool. What its worker still replies is dropped.
@@ -175,14 +191,7 @@ impl Titanic {
     /// A request may be given to a worker again: it has waited, or its worker has taken too long.
     fn queue_again(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
         self.cancel_job_of(now_ms, id, peers);
-        let service = self.ledger.change(id, |entry| {
-            let (State::Waiting { request, .. } | State::Working { request, .. }) = &entry.state else {
-                return None;
-            };
-            entry.state = State::Waiting { request: request.clone(), from_ms: None };
-            Some(entry.service.clone())
-        });
-        self.eager.extend(service.flatten());
+        self.let_wait(id, None);
     }
 
     /// Puts a reply that the queue did not take.
