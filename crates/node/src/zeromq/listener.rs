@@ -270,8 +270,9 @@ fn run(
         let limits = endpoint.limits.clone();
         sessions.spawn(tap::run(mirrored, tapped, sink, limits, drops.clone(), stop.clone()));
     }
-    if let (Some(hub), Some(queue)) = (&hub, endpoint.kind.keeps_in()) {
-        let storage = hub::Storage::new(hub.clone(), shards.as_ref(), queue.clone(), drops.clone());
+    if let (Some(hub), Some((queue, record_bytes_max))) = (&hub, endpoint.kind.keeps_in()) {
+        let queue = hub::StorageQueue { name: queue.clone(), record_bytes_max };
+        let storage = hub::Storage::new(hub.clone(), shards.as_ref(), queue, drops.clone());
         tokio::spawn(keep_storage(storage, sessions.clone()));
     }
     if let Some(hub) = hub.clone() {

@@ -284,6 +284,32 @@ async fn a_stream_of_that_name_is_not_taken_for_a_queue() {
     let _ = node.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_endpoint_reads_it_can_store_also_in_a_queue_that_took_less() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut none = config(folder.path(), "", "");
+    none.zeromq = parse("zeromq: { endpoints: [] }").unwrap().zeromq;
+    let node = Node::start(NodeOptions::new(none)).await.unwrap();
+    let destination = DestinationName::new("titanic.jobs").unwrap();
+    let mut settings = DestinationSettings::queue();
+    settings.message_bytes_max = 1000;
+    let create = Request::CreateDestination { destination, settings };
+    assert!(matches!(submit(&node, create).await, Response::Done { .. }));
+    let _ = node.shutdown().await;
+    let node = start(folder.path()).await;
+    // With what stands before them in the protocol they are as large as a message may be.
+    let (request_body, reply) = ("x".repeat((1 << 20) - 25), "y".repeat((1 << 20) - 50));
+    let mut client = peer(&node, "REQ").await;
+    let id = store(&mut client, &request_body).await;
+    let mut worker = worker(&node).await;
+    let asked = request(&mut worker).await;
+    assert_eq!(asked[5].len(), request_body.len());
+    answer(&mut worker, &asked, reply.as_bytes()).await;
+    assert_eq!(reply_to(&mut client, &id).await, ["200", &reply]);
+    assert_eq!(endpoint(&node).drops.snapshot(), []);
+    let _ = node.shutdown().await;
+}
+
 /// An endpoint beside shards whose answers the test decides.
 async fn beside_a_model() -> (Endpoint, Raw) {
     let queue = DestinationName::new("titanic.test").unwrap();

@@ -328,9 +328,12 @@ impl<D: Dialect> Pool<D> {
         }
         if !D::takes_parts(&request.back) {
             let frames = request.joined.len().saturating_add(body.len());
+            let joined: usize = request.joined.iter().chain(&body).map(Bytes::len).sum();
             let bytes = self.requests.bytes().saturating_add(weigh(&body));
             return match () {
-                () if frames > JOINED_FRAMES_MAX => self.give_up(id, Drop::LimitReached, peers),
+                () if frames > JOINED_FRAMES_MAX || joined > self.limits.joined_bytes_max => {
+                    self.give_up(id, Drop::LimitReached, peers)
+                }
                 () if bytes > self.limits.bytes_max => self.give_up(id, Drop::QueueFull, peers),
                 () => self.requests.join(id, body),
             };

@@ -30,6 +30,9 @@ pub struct PoolLimits {
     pub requests_max: usize,
     /// Most bytes of all those requests, and of parts of replies that wait for the last. Default 256 MiB.
     pub bytes_max: usize,
+    /// Most bytes of the parts of one reply that are joined, for a client that can take only a whole one. Default: as many
+    /// as there is room for among all those bytes.
+    pub joined_bytes_max: usize,
     /// Most requests of one client that are not answered. While it has so many it is not read from. Default 1,000.
     pub client_requests_max: usize,
 }
@@ -48,6 +51,7 @@ impl Default for PoolLimits {
             queue_bytes_max: 64 << 20,
             requests_max: 100_000,
             bytes_max: 256 << 20,
+            joined_bytes_max: usize::MAX,
             client_requests_max: 1000,
         }
     }

@@ -57,7 +57,7 @@ impl Titanic {
         };
         let service = service.detached().frame();
         let record = Record { id, kind: Kind::Request, service: service.clone(), user: user.clone() };
-        let Ok(request) = record.write(body) else {
+        let Some(request) = self.write(&record, body) else {
             return self.refuse(ask, Status::Unknown, Drop::LimitReached, peers);
         };
         if self.ledger.request_bytes().saturating_add(weigh(&request)) > self.limits.request_bytes_max {

@@ -12,7 +12,7 @@ use super::clients::Clients;
 use super::ledger::{Ledger, Place};
 use super::limits::TitanicLimits;
 use super::receipts::Receipts;
-use super::record::Kind;
+use super::record::{Kind, Record};
 use super::recovery::Recovery;
 use crate::exchange::inside::{Inside, Outcome};
 use crate::exchange::service::{Majordomo, RepeatLimits};
@@ -68,9 +68,10 @@ impl Titanic {
     /// have the reply, if it is the same user.
     #[must_use]
     pub fn new(pool: PoolLimits, limits: TitanicLimits, life: u64, ids: Ids) -> Self {
+        let joined_bytes_max = pool.joined_bytes_max.min(limits.message_bytes_max);
         Self {
             client_requests_max: pool.client_requests_max,
-            majordomo: Majordomo::with_own(pool, life, &tsp::SERVICES),
+            majordomo: Majordomo::with_own(PoolLimits { joined_bytes_max, ..pool }, life, &tsp::SERVICES),
             limits,
             ids,
             clients: Clients::default(),
@@ -100,6 +101,15 @@ impl Titanic {
     #[must_use]
     pub fn stored(&self) -> usize {
         self.ledger.len()
+    }
+
+    /// The record of a request or a reply, unless that is too large to be one.
+    pub(super) fn write(&self, record: &Record, body: &[Bytes]) -> Option<EncodedMessage> {
+        let bytes: usize = body.iter().map(Bytes::len).sum();
+        if bytes > self.limits.message_bytes_max {
+            return None;
+        }
+        record.write(body).ok()
     }
 
     /// Puts a record, and says so in the entry.

@@ -334,6 +334,34 @@ fn a_reply_in_more_parts_than_can_be_kept_ends_its_request_as_one_in_one_piece_d
 }
 
 #[test]
+fn a_message_has_so_many_bytes_and_a_reply_in_parts_no_more() {
+    let mut world = World::with(|pool, limits| {
+        pool.heartbeat_ms = 60_000;
+        limits.message_bytes_max = 1000;
+    });
+    let client = world.connect("ada");
+    assert_eq!(world.ask(client, "titanic.request", &[b"echo", &[b'x'; 1001]]), ["400"]);
+    let worker = world.worker_02();
+    for (parts, expected) in
+        [(&[1000][..], "200"), (&[500, 500], "200"), (&[1001], "400"), (&[500, 501], "400")]
+    {
+        let id = world.store(client, &[b'x'; 1000]);
+        let request = world.request_02(worker).unwrap();
+        for (nth, bytes) in parts.iter().enumerate() {
+            world.part(worker, &request, nth + 1 == parts.len(), &vec![b'x'; *bytes]);
+        }
+        assert_eq!(world.retrieve(client, &id)[0], expected, "{parts:?}");
+    }
+    let id = world.store(client, b"1");
+    let request = world.request_02(worker).unwrap();
+    for is_final in [false, false, true] {
+        world.part(worker, &request, is_final, &[b'x'; 501]);
+    }
+    assert_eq!(world.retrieve(client, &id), ["400"]);
+    assert_eq!(world.peers.dropped_for(Drop::LimitReached), 4);
+}
+
+#[test]
 fn a_reply_for_which_there_is_no_room_now_is_made_again_later_each_time() {
     let mut world = World::with(|pool, _| {
         pool.heartbeat_ms = 600_000;

@@ -101,7 +101,7 @@ impl Titanic {
         let (service, user) = (entry.service.clone(), entry.user.clone());
         self.eager.insert(service.clone());
         let record = Record { id, kind: Kind::Reply, service, user };
-        let Ok(reply) = record.write(frames) else { return self.give_up(now_ms, id, peers) };
+        let Some(reply) = self.write(&record, frames) else { return self.give_up(now_ms, id, peers) };
         let is_open = self.is_open;
         self.ledger.change(id, |entry| {
             let again_ms = (!is_open).then(|| now_ms.saturating_add(RETRY_MS));
