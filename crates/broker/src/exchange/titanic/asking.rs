@@ -46,7 +46,8 @@ impl Titanic {
         if is_own || !peers.may(ask.peer, Verb::Request, service.as_bytes()) {
             return self.refuse(ask, Status::Unknown, Drop::Forbidden, peers);
         }
-        if !self.is_open {
+        // A request needs a second record for its reply: what has no room for one must not take another.
+        if !self.is_open || self.ledger.has_refused_replies() {
             return self.refuse(ask, Status::Error, Drop::Unavailable, peers);
         }
         if self.ledger.len() >= self.limits.requests_max {

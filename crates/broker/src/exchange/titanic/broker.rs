@@ -53,7 +53,7 @@ pub struct Titanic {
     puts_made: u64,
     pub(super) outgoing: VecDeque<StorageRequest>,
     pub(super) settle_again_ms: Option<u64>,
-    /// There were so many bytes of replies that nothing was given to workers.
+    /// There were so many bytes of replies, or one that the queue did not take, that nothing was given to workers.
     pub(super) is_out_of_room: bool,
 }
 

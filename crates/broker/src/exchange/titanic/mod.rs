@@ -23,6 +23,8 @@
 //!   settled; one that does not read is left where it is, and counted. Records are settled only once they were
 //!   delivered, as it takes a receipt.
 //! - A request belongs to the user who made it. To anybody else, and once it is closing, it is unknown.
+//! - A queue that does not take a reply is full, or its disk: until it does, no request is stored and none given to
+//!   workers, so that what has no room is no more than what they have.
 //!
 //! What could grow is bounded: requests, their bytes, those of replies (while there are too many no request is given
 //! to workers), requests at work by service, questions of a client that are not answered.

@@ -773,6 +773,62 @@ fn what_the_queue_does_not_take_is_said_or_put_again() {
 }
 
 #[test]
+fn while_a_reply_waits_to_be_stored_nothing_is_taken_and_nothing_given_to_workers() {
+    let mut world = World::with(|pool, limits| {
+        pool.heartbeat_ms = 60_000;
+        limits.working_max = 2;
+    });
+    let (client, workers) = (world.connect("ada"), [world.worker(), world.worker()]);
+    let ids = [b"0", b"1", b"2", b"3"].map(|body| world.store(client, body));
+    let requests = workers.map(|worker| world.request(worker).unwrap());
+    world.reply(workers[0], &requests[0], &[b"zero"]);
+    let third = world.request(workers[0]).unwrap();
+    let refuse_all = |world: &mut World| {
+        world.queue.poll(&mut world.titanic);
+        while !world.queue.asked.is_empty() {
+            world.queue.answer(world.now, 0, Fate::Refused, &mut world.titanic, &mut world.peers);
+            world.titanic.check(world.now);
+        }
+    };
+    refuse_all(&mut world);
+    world.reply(workers[1], &requests[1], &[b"one"]);
+    for _ in 0..3 {
+        // The disk is full: all that the queue does is to let go.
+        refuse_all(&mut world);
+        world.begin(client, "titanic.request", &[b"echo", b"5"]);
+        assert_eq!(world.answer(client, "titanic.request"), ["500"]);
+        assert!(world.request(workers[0]).is_none() && world.request(workers[1]).is_none());
+        let end = world.now + 1000;
+        while let Some(due) = world.titanic.next_due().filter(|due| *due <= end) {
+            world.now = due;
+            world.titanic.tick(due, &mut world.peers);
+        }
+    }
+    world.pass(1000);
+    let fourth = world.request(workers[1]).unwrap();
+    world.reply(workers[0], &third, &[b"two"]);
+    world.reply(workers[1], &fourth, &[b"three"]);
+    for (id, reply) in ids.iter().zip(["zero", "one", "two", "three"]) {
+        assert_eq!(world.retrieve(client, id), ["200", reply]);
+    }
+    world.store(client, b"5");
+}
+
+#[test]
+fn a_reply_that_waits_to_be_stored_and_is_closed_holds_up_nothing() {
+    let mut world = World::new();
+    let (client, worker) = (world.connect("ada"), world.worker());
+    let id = world.store(client, b"1");
+    let request = world.request(worker).unwrap();
+    world.reply(worker, &request, &[b"one"]);
+    world.queue.poll(&mut world.titanic);
+    world.queue.answer(0, 0, Fate::Refused, &mut world.titanic, &mut world.peers);
+    assert_eq!(world.close(client, &id), ["200"]);
+    world.store(client, b"2");
+    assert!(world.request(worker).is_some());
+}
+
+#[test]
 fn a_reply_that_can_never_be_stored_ends_its_request() {
     let mut world = World::new();
     let (client, worker) = (world.connect("ada"), world.worker());

@@ -39,7 +39,7 @@ impl Titanic {
     }
 
     fn has_room_for_replies(&self) -> bool {
-        self.ledger.reply_bytes() < self.limits.reply_bytes_max
+        !self.ledger.has_refused_replies() && self.ledger.reply_bytes() < self.limits.reply_bytes_max
     }
 
     /// A reply may be gone: where there was no room for more, all services have to be looked at.
@@ -105,7 +105,7 @@ impl Titanic {
         let is_open = self.is_open;
         self.ledger.change(id, |entry| {
             let again_ms = (!is_open).then(|| now_ms.saturating_add(RETRY_MS));
-            entry.state = State::Replying { reply: reply.clone(), again_ms };
+            entry.state = State::Replying { reply: reply.clone(), again_ms, was_refused: false };
         });
         if is_open {
             self.put(id, Kind::Reply, reply);
@@ -219,5 +219,6 @@ impl Titanic {
         if let Some(Place::At(sequence)) = request {
             self.receipts.doom(sequence, id);
         }
+        self.look_at_room_for_replies();
     }
 }

@@ -247,7 +247,7 @@ impl Storage {
             },
             (Stage::Checking(of), Response::Destination(info)) if of == id => match unfit(&info.settings) {
                 Some(why) => {
-                    let text = format!("the queue exists and {why}: it would lose requests");
+                    let text = format!("the queue exists and {why}: it cannot keep requests");
                     self.begin_anew(&ErrorReply::new(ErrorCode::InvalidSettings, text), now);
                 }
                 None if info.settings.message_bytes_max < self.queue.record_bytes_max => self.enlarge(*info),
@@ -343,6 +343,10 @@ fn unfit(settings: &DestinationSettings) -> Option<&'static str> {
     if settings.overflow != Overflow::Refuse {
         return Some("drops the oldest messages when it is full");
     }
+    // A request goes when its reply is stored: a full queue would stay so.
+    if settings.messages_max > 0 || settings.bytes_max > 0 {
+        return Some("can be full, so that a reply has no room beside its request");
+    }
     (settings.age_max_ms > 0 || settings.ttl_default_ms > 0).then_some("drops old messages")
 }
 
@@ -372,7 +376,11 @@ mod tests {
             unfit(&settings)
         };
         assert_eq!(with(|_| {}), None);
-        assert_eq!(with(|settings| settings.messages_max = 10), None, "it then refuses, which is said");
+        assert!(
+            with(|settings| settings.messages_max = 10).is_some(),
+            "it has to take a reply for what it holds"
+        );
+        assert!(with(|settings| settings.bytes_max = 1 << 40).is_some());
         assert!(with(|settings| settings.kind = DestinationKind::Stream).is_some());
         assert!(with(|settings| settings.overflow = Overflow::DropOldest).is_some());
         assert!(with(|settings| settings.age_max_ms = 1).is_some());
