@@ -9,6 +9,11 @@ impl<D: Dialect> Pool<D> {
         self.requests.bytes()
     }
 
+    /// Requests that wait although a worker had them.
+    pub(in crate::exchange) fn lost_len(&self) -> usize {
+        self.requests.lost_len()
+    }
+
     /// Panics where the parts of the pool contradict each other or a limit is passed.
     pub(in crate::exchange) fn check(&self, now_ms: u64) {
         self.requests.check();

@@ -103,6 +103,26 @@ impl<D: Dialect> Pool<D> {
         self.services.get(service).map_or(0, |service| service.workers)
     }
 
+    /// How many of them wait for a request.
+    pub(in crate::exchange) fn ready_of(&self, service: &[u8]) -> usize {
+        self.services.get(service).map_or(0, |service| service.ready.len())
+    }
+
+    /// Requests that wait for a worker of one service.
+    pub(in crate::exchange) fn queued_of(&self, service: &[u8]) -> usize {
+        self.services.get(service).map_or(0, Service::queued)
+    }
+
+    /// The service of a worker.
+    pub(in crate::exchange) fn service_of(&self, peer: PeerId) -> Option<&Bytes> {
+        self.workers.get(peer).map(|worker| &worker.service)
+    }
+
+    /// Whether the only request of a client waits for a worker.
+    pub(in crate::exchange) fn waits(&self, client: PeerId) -> bool {
+        self.requests.first_of(client).is_some_and(|request| request.worker.is_none())
+    }
+
     /// Since when a worker has the only request of a client; `None` while it waits.
     pub(in crate::exchange) fn began_ms(&self, client: PeerId) -> Option<u64> {
         let request = self.requests.first_of(client)?;

@@ -235,6 +235,11 @@ impl<R> Requests<R> {
     }
 
     #[cfg(test)]
+    pub(super) fn lost_len(&self) -> usize {
+        self.table.values().filter(|request| request.worker.is_none() && request.attempts > 0).count()
+    }
+
+    #[cfg(test)]
     pub(super) fn check(&self) {
         assert_eq!(self.bytes, self.table.values().map(|request| request.bytes).sum::<usize>());
         for (id, request) in &self.table {

@@ -46,6 +46,8 @@ pub struct Titanic {
     pub(super) patience_ms: Option<u64>,
     /// The requests that the pool has.
     pub(super) jobs: BTreeMap<PeerId, u128>,
+    /// One of them for each service that waits there beside those of clients, so that it has its turn among them.
+    pub(super) beside: BTreeMap<Bytes, PeerId>,
     pub(super) outcomes: VecDeque<(PeerId, Outcome)>,
     /// Services for which requests wait, and for which there may be a worker since that was looked at.
     pub(super) eager: BTreeSet<Bytes>,
@@ -81,6 +83,7 @@ impl Titanic {
             is_open: false,
             patience_ms: Some(PATIENCE_MS),
             jobs: BTreeMap::new(),
+            beside: BTreeMap::new(),
             outcomes: VecDeque::new(),
             eager: BTreeSet::new(),
             puts: BTreeMap::new(),
@@ -151,11 +154,15 @@ impl Exchange for Titanic {
                 self.follow_up(now_ms, peers);
             }
             parsed => {
-                if let Ok(ToBroker::Worker(_, WorkerCommand::Ready { service })) = &parsed
-                    && self.ledger.next_of(service.as_bytes()).is_some()
-                {
-                    self.eager.insert(service.detached().frame());
-                }
+                let service = match &parsed {
+                    Ok(ToBroker::Worker(_, WorkerCommand::Ready { service })) => {
+                        Some(service.clone().frame())
+                    }
+                    Ok(ToBroker::Worker(..)) => self.majordomo.pool.service_of(peer).cloned(),
+                    Ok(ToBroker::Client(request)) => Some(request.service.clone().frame()),
+                    Err(_) => None,
+                };
+                self.look_at_service(service);
                 self.with_pool(now_ms, peers, |majordomo, peers| {
                     majordomo.handle_parsed(now_ms, peer, parsed, peers);
                 });
@@ -169,6 +176,8 @@ impl Exchange for Titanic {
     }
 
     fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        let service = self.majordomo.pool.service_of(peer).cloned();
+        self.look_at_service(service);
         self.with_pool(now_ms, peers, |majordomo, peers| majordomo.drained(now_ms, peer, peers));
     }
 
@@ -261,5 +270,10 @@ impl Titanic {
         for service in self.ledger.waited_for() {
             assert!(self.ledger.working(service) <= self.limits.working_max);
         }
+        let waiting = self.jobs.keys().filter(|job| self.majordomo.pool.waits(**job)).count();
+        assert!(
+            waiting <= self.beside.len() + self.majordomo.pool.lost_len(),
+            "a job waits that has no worker"
+        );
     }
 }

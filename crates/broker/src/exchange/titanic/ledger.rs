@@ -256,6 +256,11 @@ impl Ledger {
         self.queues.keys()
     }
 
+    /// A service, in memory of its own, if requests wait for it.
+    pub(super) fn waited_for_as(&self, service: &[u8]) -> Option<&Bytes> {
+        self.queues.get_key_value(service).map(|(service, _)| service)
+    }
+
     /// How many requests of a service its workers have.
     pub(super) fn working(&self, service: &[u8]) -> usize {
         self.working.get(service).copied().unwrap_or(0)

@@ -206,6 +206,8 @@ impl Titanic {
         self.settle_again_ms = None;
         self.settle_doubts(now_ms, peers);
         self.look_at_room_for_replies();
+        let jobs = &self.jobs;
+        self.beside.retain(|_, job| jobs.contains_key(job));
         self.eager = self.ledger.waited_for().cloned().collect();
     }
 

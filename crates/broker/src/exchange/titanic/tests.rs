@@ -659,20 +659,92 @@ fn while_there_are_too_many_bytes_of_replies_nothing_is_given_to_workers() {
     let first = world.store(client, b"1");
     let second = world.store(client, b"2");
     let request = world.request(worker).unwrap();
-    let after = world.request(worker);
-    assert!(after.is_none());
     world.reply(worker, &request, &[&[b'x'; 1000]]);
     world.run();
-    // Both were given to the pool before there was a reply.
-    let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"two"]);
-    let third = world.store(client, b"3");
-    assert!(world.request(worker).is_none());
+    assert!(world.request(worker).is_none(), "what waits has no room for its reply");
     world.close(client, &first);
     let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"three"]);
+    world.reply(worker, &request, &[b"two"]);
     assert_eq!(world.retrieve(client, &second), ["200", "two"]);
-    assert_eq!(world.retrieve(client, &third), ["200", "three"]);
+}
+
+#[test]
+fn a_service_is_given_what_its_ready_workers_take() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let client = world.connect("ada");
+    let ids = [b"0", b"1", b"2", b"3", b"4"].map(|body| world.store(client, body));
+    let workers = [world.worker(), world.worker()];
+    assert_eq!(world.titanic.majordomo.requests(), 2);
+    for (nth, id) in ids.iter().enumerate() {
+        let worker = workers[nth % 2];
+        let request = world.request(worker).unwrap();
+        assert_eq!(request[5], nth.to_string());
+        world.reply(worker, &request, &[b"done"]);
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
+    assert_eq!(world.titanic.majordomo.requests(), 0);
+}
+
+#[test]
+fn a_stored_request_waits_beside_those_of_clients_and_has_its_turn() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let (client, other, worker) = (world.connect("ada"), world.connect("bob"), world.worker());
+    for body in [b"a", b"b"] {
+        world.begin(other, "echo", &[body]);
+    }
+    let ids = [b"0", b"1"].map(|body| world.store(client, body));
+    world.begin(other, "echo", &[b"c"]);
+    world.begin(other, "echo", &[b"d"]);
+    let mut order = Vec::new();
+    while let Some(request) = world.request(worker) {
+        order.extend_from_slice(&request[5]);
+        world.reply(worker, &request, &[b"done"]);
+    }
+    // One of the stored requests at a time has a place in the line.
+    assert_eq!(order, b"ab0cd1");
+    for id in &ids {
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
+}
+
+#[test]
+fn what_waits_beside_others_is_taken_back_when_there_is_no_room_for_its_reply() {
+    let mut world = World::with(|pool, limits| {
+        pool.heartbeat_ms = 60_000;
+        limits.reply_bytes_max = 1000;
+    });
+    let (client, other) = (world.connect("ada"), world.connect("bob"));
+    let workers = [world.worker(), world.worker()];
+    let first = world.store(client, b"1");
+    for body in [b"a", b"b"] {
+        world.begin(other, "echo", &[body]);
+    }
+    let second = world.store(client, b"2");
+    let (request, of_another) = (world.request(workers[0]).unwrap(), world.request(workers[1]).unwrap());
+    assert_eq!((&request[5], &of_another[5]), (&Bytes::from("1"), &Bytes::from("a")));
+    world.reply(workers[0], &request, &[&[b'x'; 1000]]);
+    world.run();
+    assert_eq!(world.request(workers[0]).unwrap()[5], "b");
+    world.reply(workers[1], &of_another, &[b"done"]);
+    assert!(world.request(workers[1]).is_none());
+    world.close(client, &first);
+    let request = world.request(workers[1]).unwrap();
+    world.reply(workers[1], &request, &[b"two"]);
+    assert_eq!(world.retrieve(client, &second), ["200", "two"]);
+}
+
+#[test]
+fn a_worker_that_reads_again_is_given_what_waits() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    world.peers = Model::new(1);
+    let (client, worker) = (world.connect("ada"), world.worker());
+    // Its queue is full of the answer to something that it has asked.
+    world.begin(worker, "mmi.service", &[b"echo"]);
+    world.store(client, b"1");
+    let (messages, was_full) = world.peers.read(worker);
+    assert!(was_full && messages.len() == 1);
+    world.titanic.drained(0, worker, &mut world.peers);
+    assert_eq!(world.request(worker).unwrap()[5], "1");
 }
 
 #[test]

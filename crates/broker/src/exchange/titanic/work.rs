@@ -1,5 +1,6 @@
 //! Stored requests and the workers of their services.
 
+use bytes::Bytes;
 use swarmmq_protocol::EncodedMessage;
 
 use super::broker::{RETRY_MS, Titanic};
@@ -22,8 +23,14 @@ impl Titanic {
         if !self.is_open {
             return;
         }
+        if !self.has_room_for_replies() {
+            self.take_back(now_ms, peers);
+        }
         while let Some(service) = self.eager.pop_first() {
-            while self.has_worker_for(&service)
+            if self.beside.get(&service).is_some_and(|job| !self.majordomo.pool.waits(*job)) {
+                self.beside.remove(&service);
+            }
+            while self.may_give(&service)
                 && let Some(id) = self.ledger.next_of(&service)
             {
                 self.give(now_ms, id, peers);
@@ -32,10 +39,35 @@ impl Titanic {
         }
     }
 
-    fn has_worker_for(&self, service: &[u8]) -> bool {
-        self.majordomo.pool.workers_of(service) > 0
-            && self.ledger.working(service) < self.limits.working_max
-            && self.has_room_for_replies()
+    /// There may be a worker for what waits for a service, or something to wait beside.
+    pub(super) fn look_at_service(&mut self, service: Option<Bytes>) {
+        if let Some(service) = service
+            && let Some(known) = self.ledger.waited_for_as(&service)
+        {
+            self.eager.insert(known.clone());
+        }
+    }
+
+    /// Whether the pool may have one more request of a service: for a worker that is ready, or one that waits among those
+    /// of clients.
+    fn may_give(&self, service: &[u8]) -> bool {
+        let pool = &self.majordomo.pool;
+        let is_taken = pool.ready_of(service) > 0
+            || (pool.workers_of(service) > 0
+                && pool.queued_of(service) > 0
+                && !self.beside.contains_key(service));
+        is_taken && self.ledger.working(service) < self.limits.working_max && self.has_room_for_replies()
+    }
+
+    /// Takes back what the pool has and no worker yet.
+    fn take_back(&mut self, now_ms: u64, peers: &mut dyn Peers) {
+        for job in std::mem::take(&mut self.beside).into_values() {
+            if self.majordomo.pool.waits(job)
+                && let Some(id) = self.jobs.get(&job).copied()
+            {
+                self.queue_again(now_ms, id, peers);
+            }
+        }
     }
 
     fn has_room_for_replies(&self) -> bool {
@@ -63,7 +95,11 @@ impl Titanic {
         let Some((service, request)) = given.flatten() else { return };
         self.jobs.insert(job, id);
         let mut inside = Inside { peers, outcomes: &mut self.outcomes };
-        self.majordomo.pool.request(now_ms, job, service, Back::Inside, body(&request), &mut inside);
+        let frames = body(&request);
+        self.majordomo.pool.request(now_ms, job, service.clone(), Back::Inside, frames, &mut inside);
+        if self.majordomo.pool.waits(job) {
+            self.beside.insert(service, job);
+        }
         let is_refused = |last: &mut (PeerId, Outcome)| last.0 == job && matches!(last.1, Outcome::Lost(_));
         if self.outcomes.pop_back_if(is_refused).is_some() {
             self.jobs.remove(&job);
