@@ -18,8 +18,8 @@
 //!   again: across a crash of the broker a request is worked on at least once.
 //! - To the [pool](super::pool) each request that is worked on is a client of its own, inside the exchange. So it is
 //!   given to another worker by the pool's rules, and by no short time-out. The pool has what ready workers take, and
-//!   one more of each service where clients' requests wait, to have its turn among them. If the pool gives it up it waits here
-//!   again, longer each time, as it may be what kills the workers.
+//!   one more of each service where clients' requests wait, to have its turn among them. If the pool gives it up it
+//!   waits here again, longer each time, as it may be what kills the workers.
 //! - A record that comes from the queue and fits nothing (a put whose answer was lost, and that was made again) is
 //!   settled; one that does not read is left where it is, and counted. Records are settled only once they were
 //!   delivered, as it takes a receipt.

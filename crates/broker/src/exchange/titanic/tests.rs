@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use swarmmq_protocol::Message;
 
+use super::ledger::State;
 use super::queue::{Fate, Queue};
 use super::record::{Kind, Record};
 use super::*;
@@ -745,6 +746,34 @@ fn a_worker_that_reads_again_is_given_what_waits() {
     assert!(was_full && messages.len() == 1);
     world.titanic.drained(0, worker, &mut world.peers);
     assert_eq!(world.request(worker).unwrap()[5], "1");
+}
+
+#[test]
+fn a_pool_that_is_full_is_asked_once_at_a_time() {
+    let mut world = World::with(|pool, _| {
+        pool.heartbeat_ms = 60_000;
+        pool.requests_max = 1;
+    });
+    let (client, other) = (world.connect("ada"), world.connect("bob"));
+    let ids: Vec<Bytes> = (0..10_u8).map(|body| world.store(client, &[body])).collect();
+    world.begin(other, "another", &[b"x"]);
+    let refused = |world: &World| {
+        let paused = |state: &State| matches!(state, State::Waiting { from_ms: Some(_), .. });
+        world.titanic.ledger.iter().filter(|(_, entry)| paused(&entry.state)).count()
+    };
+    let worker = world.worker();
+    assert_eq!(refused(&world), 1);
+    world.pass(5_000);
+    assert_eq!(refused(&world), 1, "once a second");
+    world.detach(other);
+    world.pass(1_000);
+    for _ in &ids {
+        let request = world.request(worker).unwrap();
+        world.reply(worker, &request, &[b"done"]);
+    }
+    for id in &ids {
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
 }
 
 #[test]

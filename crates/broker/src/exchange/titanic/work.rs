@@ -32,8 +32,8 @@ impl Titanic {
             }
             while self.may_give(&service)
                 && let Some(id) = self.ledger.next_of(&service)
+                && self.give(now_ms, id, peers)
             {
-                self.give(now_ms, id, peers);
                 self.take_outcomes(now_ms, peers);
             }
         }
@@ -82,8 +82,8 @@ impl Titanic {
         self.is_out_of_room = !self.has_room_for_replies();
     }
 
-    /// Gives a request to the pool. What that does not take waits again.
-    fn give(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
+    /// Gives a request to the pool. If that is full the request waits again: no other is tried for it then.
+    fn give(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) -> bool {
         let job = self.majordomo.next_inside();
         let until_ms = now_ms.saturating_add(self.limits.work_ms);
         let given = self.ledger.change(id, |entry| {
@@ -92,7 +92,7 @@ impl Titanic {
             entry.state = State::Working { request: request.clone(), job, until_ms };
             Some((entry.service.clone(), request))
         });
-        let Some((service, request)) = given.flatten() else { return };
+        let Some((service, request)) = given.flatten() else { return false };
         self.jobs.insert(job, id);
         let mut inside = Inside { peers, outcomes: &mut self.outcomes };
         let frames = body(&request);
@@ -101,22 +101,28 @@ impl Titanic {
             self.beside.insert(service, job);
         }
         let is_refused = |last: &mut (PeerId, Outcome)| last.0 == job && matches!(last.1, Outcome::Lost(_));
-        if self.outcomes.pop_back_if(is_refused).is_some() {
+        let is_taken = self.outcomes.pop_back_if(is_refused).is_none();
+        if !is_taken {
             self.jobs.remove(&job);
             self.let_wait(id, Some(now_ms.saturating_add(RETRY_MS)));
         }
+        is_taken
     }
 
     /// A request waits for a worker again; not before the time, if there is one.
     fn let_wait(&mut self, id: u128, from_ms: Option<u64>) {
-        let service = self.ledger.change(id, |entry| {
-            let (State::Waiting { request, .. } | State::Working { request, .. }) = &entry.state else {
-                return None;
-            };
-            entry.state = State::Waiting { request: request.clone(), from_ms };
-            Some(entry.service.clone())
+        self.ledger.change(id, |entry| {
+            if let State::Waiting { request, .. } | State::Working { request, .. } = &entry.state {
+                entry.state = State::Waiting { request: request.clone(), from_ms };
+            }
         });
-        self.eager.extend(service.flatten());
+    }
+
+    /// As [`Self::let_wait`]. It or another of its service may be given out now.
+    fn wait_again(&mut self, id: u128, from_ms: Option<u64>) {
+        self.let_wait(id, from_ms);
+        let service = self.ledger.get(id).map(|entry| entry.service.clone());
+        self.eager.extend(service);
     }
 
     fn take_outcomes(&mut self, now_ms: u64, peers: &mut dyn Peers) {
@@ -159,7 +165,7 @@ impl Titanic {
     fn lose(&mut self, now_ms: u64, id: u128, reason: Drop, peers: &mut dyn Peers) {
         match reason {
             // It waited for a worker only.
-            Drop::Expired => return self.let_wait(id, None),
+            Drop::Expired => return self.wait_again(id, None),
             // The pool cannot keep so many parts, and as one record they cannot be stored.
             Drop::LimitReached => return self.give_up(now_ms, id, peers),
             Drop::WorkerLost => {}
@@ -170,7 +176,7 @@ impl Titanic {
             entry.losses
         });
         let doubled_ms = LOSS_PAUSE_MIN_MS << losses.unwrap_or(0).saturating_sub(1).min(16);
-        self.let_wait(id, Some(now_ms.saturating_add(doubled_ms.min(LOSS_PAUSE_MAX_MS))));
+        self.wait_again(id, Some(now_ms.saturating_add(doubled_ms.min(LOSS_PAUSE_MAX_MS))));
     }
 
     /// Takes a request away from the pool. What its worker still replies is dropped.
@@ -227,7 +233,7 @@ impl Titanic {
     /// A request may be given to a worker again: it has waited, or its worker has taken too long.
     fn queue_again(&mut self, now_ms: u64, id: u128, peers: &mut dyn Peers) {
         self.cancel_job_of(now_ms, id, peers);
-        self.let_wait(id, None);
+        self.wait_again(id, None);
     }
 
     /// Puts a reply that the queue did not take.
