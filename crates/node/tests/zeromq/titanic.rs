@@ -336,6 +336,25 @@ async fn the_end_of_the_subscription_has_everything_read_again() {
 }
 
 #[tokio::test]
+async fn leases_that_nobody_ends_are_over_in_minutes() {
+    let (endpoint, mut client) = beside_a_model().await;
+    let id = store(&mut client, "hello").await;
+    // What an overloaded shard did not take back with the subscription comes to the next one when its lease runs out.
+    assert!(endpoint.model.with(|state| (60_000..=600_000).contains(&state.lease_ms)));
+    let again = endpoint.model.with(|state| {
+        let (sequence, _) = state.leased.pop_first().unwrap();
+        state.ready.push_back(sequence);
+        let (peer, subscription) = state.subscribers.last().unwrap().clone();
+        (peer, subscription, state.lease().unwrap())
+    });
+    let (peer, subscription, delivery) = again;
+    peer.deliver(subscription, vec![delivery]);
+    assert_eq!(ask(&mut client, "titanic.reply", &[&id]).await, ["300"], "it is the same request");
+    assert_eq!(ask(&mut client, "titanic.close", &[&id]).await, ["200"], "with the receipt of the new lease");
+    assert_eq!(endpoint.model.with(|state| (state.leased.len(), state.ready.len())), (0, 0));
+}
+
+#[tokio::test]
 async fn a_put_of_which_nobody_knows_whether_it_was_made_has_everything_read_again() {
     let (endpoint, mut client) = beside_a_model().await;
     store(&mut client, "hello").await;

@@ -6,7 +6,7 @@
 //!        └─────────── after a while ◀── the subscription ended, or a put's outcome is not known ──┘
 //! ```
 //!
-//! Everything in the queue is leased by this one subscription, for as long as leases can be, and settled when the
+//! Everything in the queue is leased by this one subscription, again whenever a lease runs out, and settled when the
 //! exchange says so. What the shards know of time comes with what they say, so that no clock is read here.
 
 use std::collections::{HashMap, VecDeque};
@@ -31,8 +31,9 @@ use crate::zeromq::mailbox::{Event, Mailbox};
 const RETRY_MIN: Duration = Duration::from_millis(20);
 /// And at the latest after this long.
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// The longest lease that can be asked for, 49 days. One that runs out costs a delivery and nothing else.
-const LEASE_MS: u32 = u32::MAX;
+/// For how long records are leased, 5 minutes. A lease that runs out costs a delivery and nothing else. One that a shard
+/// did not end with its subscription, as it was overloaded then, keeps its record from the next one for as long.
+const LEASE_MS: u32 = 300_000;
 
 /// The queue of an exchange.
 #[derive(Debug, Clone)]
