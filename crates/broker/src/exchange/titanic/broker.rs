@@ -171,11 +171,12 @@ impl Exchange for Titanic {
     }
 
     fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
-        self.clients.detach(peer);
+        self.clients.detach(peer, peers);
         self.with_pool(now_ms, peers, |majordomo, peers| majordomo.detach(now_ms, peer, peers));
     }
 
     fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        self.clients.send_unsent(peer, peers);
         let service = self.majordomo.pool.service_of(peer).cloned();
         self.look_at_service(service);
         self.with_pool(now_ms, peers, |majordomo, peers| majordomo.drained(now_ms, peer, peers));
@@ -247,6 +248,7 @@ impl Titanic {
         self.majordomo.pool.check(now_ms);
         self.ledger.check();
         self.receipts.check();
+        self.clients.check(self.client_requests_max);
         assert!(self.outcomes.is_empty());
         let working = self.ledger.iter().filter_map(|(id, entry)| match entry.state {
             State::Working { job, .. } => Some((job, id)),

@@ -804,6 +804,47 @@ fn a_client_that_waits_for_too_much_is_not_read() {
 }
 
 #[test]
+fn an_answer_waits_for_its_client_to_read() {
+    let mut world = World::with(|pool, _| pool.client_requests_max = 3);
+    world.peers = Model::new(1);
+    let client = world.connect("ada");
+    for body in [b"1", b"2", b"3"] {
+        assert!(world.titanic.accepts(client, &world.peers));
+        world.begin(client, "titanic.request", &[b"echo", body]);
+    }
+    assert!(!world.titanic.accepts(client, &world.peers));
+    world.run();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        assert!(!world.titanic.accepts(client, &world.peers), "it has answers to read");
+        let (mut messages, was_full) = world.peers.read(client);
+        assert!(was_full && messages.len() == 1);
+        ids.push(messages.remove(0)[4].clone());
+        world.titanic.drained(world.now, client, &mut world.peers);
+        world.titanic.check(world.now);
+    }
+    assert!(world.titanic.accepts(client, &world.peers));
+    assert!(world.peers.read(client).0.is_empty() && world.peers.drops.is_empty());
+    for id in &ids {
+        world.begin(client, "titanic.reply", &[id]);
+        assert_eq!(world.answer(client, "titanic.reply"), ["300"], "each is the id of one of them");
+    }
+}
+
+#[test]
+fn answers_that_a_client_never_read_are_counted_when_it_goes() {
+    let mut world = World::new();
+    world.peers = Model::new(1);
+    let client = world.connect("ada");
+    for body in [b"1", b"2", b"3"] {
+        world.begin(client, "titanic.request", &[b"echo", body]);
+    }
+    world.run();
+    world.detach(client);
+    assert_eq!(world.peers.dropped_for(Drop::Unroutable), 2);
+}
+
+#[test]
 fn nobody_is_read_until_the_queue_is_but_not_for_ever() {
     let mut peers = Model::new(10);
     for is_read in [true, false] {
