@@ -8,7 +8,7 @@ use swarmmq_broker::exchange::{PoolLimits, RepeatLimits, TitanicLimits};
 use swarmmq_cluster::Peer;
 use swarmmq_node::config::{Config, Listen, parse};
 use swarmmq_node::node::{Node, NodeOptions, Running};
-use swarmmq_node::zeromq::{Bind, Bound, EndpointKind, EndpointOptions, Listening, Reason};
+use swarmmq_node::zeromq::{Bind, Bound, EndpointKind, EndpointOptions, Limits, Listening, Reason};
 use swarmmq_protocol::info::DestinationInfo;
 use swarmmq_protocol::response::{Delivery, Response};
 use swarmmq_protocol::settings::DestinationSettings;
@@ -312,12 +312,16 @@ async fn what_the_endpoint_reads_it_can_store_also_in_a_queue_that_took_less() {
 
 /// An endpoint beside shards whose answers the test decides.
 async fn beside_a_model() -> (Endpoint, Raw) {
+    beside_a_model_with(Limits::default()).await
+}
+
+async fn beside_a_model_with(endpoint_limits: Limits) -> (Endpoint, Raw) {
     let queue = DestinationName::new("titanic.test").unwrap();
     let (pool, limits) = (PoolLimits::default(), TitanicLimits::default());
     let bind = Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
     let kind = EndpointKind::Titanic { pool, repeats: RepeatLimits::default(), limits, queue };
-    let endpoint =
-        Endpoint::with_model(EndpointOptions::new("test", kind, bind), |state| state.delivers = true);
+    let options = EndpointOptions::new("test", kind, bind).limits(endpoint_limits);
+    let endpoint = Endpoint::with_model(options, |state| state.delivers = true);
     let client = endpoint.peer("REQ").await;
     (endpoint, client)
 }
@@ -374,4 +378,60 @@ async fn a_request_that_the_queue_can_never_take_is_400() {
     endpoint.model.with(|state| state.refuses = Some(ErrorCode::TooLarge));
     assert_eq!(ask(&mut client, "titanic.request", &["echo", "x"]).await, ["400"]);
     assert_eq!(endpoint.listening.drops.of(Reason::LimitReached), 1);
+}
+
+/// Waits until the shards have a put that they do not answer.
+async fn held(endpoint: &Endpoint) {
+    let is_put = |(_, _, request): &(Arc<dyn Peer>, u64, Request)| matches!(request, Request::Put(_));
+    until("a put is under way", || endpoint.model.with(|state| state.held.iter().any(is_put))).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stops_stores_the_reply_that_it_has_read() {
+    let (endpoint, mut client) = beside_a_model().await;
+    store(&mut client, "hello").await;
+    let mut worker = endpoint.peer("DEALER").await;
+    worker.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    let asked = request(&mut worker).await;
+    endpoint.model.with(|state| state.holds = true);
+    answer(&mut worker, &asked, b"hi").await;
+    held(&endpoint).await;
+    endpoint.stop.cancel();
+    client.closed().await;
+    worker.closed().await;
+    endpoint.model.release();
+    endpoint.listening.stopped().await;
+    let left = endpoint.model.with(|state| (state.stored.len(), state.leased.len() + state.ready.len()));
+    assert_eq!(left, (2, 1), "the reply is stored, and the request settled");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stops_says_what_became_of_a_request_under_way() {
+    let (endpoint, mut client) = beside_a_model().await;
+    store(&mut client, "hello").await;
+    let mut other = endpoint.peer("DEALER").await;
+    endpoint.model.with(|state| state.holds = true);
+    client.send(&["", "MDPC01", "titanic.request", "echo", "again"]).await;
+    held(&endpoint).await;
+    endpoint.stop.cancel();
+    other.closed().await;
+    endpoint.model.release();
+    assert_eq!(client.receive().await[3], "200");
+    client.closed().await;
+    endpoint.listening.stopped().await;
+    assert_eq!(endpoint.listening.drops.snapshot(), []);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stops_does_not_wait_for_ever_for_its_queue() {
+    let mut limits = Limits::default();
+    limits.drain_timeout = std::time::Duration::from_millis(50);
+    let (endpoint, mut client) = beside_a_model_with(limits).await;
+    store(&mut client, "hello").await;
+    endpoint.model.with(|state| state.holds = true);
+    client.send(&["", "MDPC01", "titanic.request", "echo", "again"]).await;
+    held(&endpoint).await;
+    endpoint.stop.cancel();
+    timeout(PATIENCE, endpoint.listening.stopped()).await.expect("it waits for ever");
+    assert_eq!(endpoint.listening.drops.snapshot(), [(Reason::Unconfirmed, 1)]);
 }

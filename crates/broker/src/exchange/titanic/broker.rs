@@ -223,6 +223,10 @@ impl Exchange for Titanic {
         !self.outgoing.is_empty() || (self.may_settle() && self.receipts.wants_settlement())
     }
 
+    fn owed(&self, peer: PeerId) -> usize {
+        self.clients.asked(peer)
+    }
+
     fn handle_storage(&mut self, now_ms: u64, event: StorageEvent, peers: &mut dyn Peers) {
         self.handle_event(now_ms, event, peers);
         self.follow_up(now_ms, peers);

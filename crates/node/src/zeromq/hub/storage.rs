@@ -106,11 +106,19 @@ impl Storage {
         }
     }
 
-    /// Serves the exchange for ever.
-    pub(in crate::zeromq) async fn run(mut self) {
+    /// Serves the exchange until its peers are gone, and then until all that came of them is done, or so much time has
+    /// passed.
+    pub(in crate::zeromq) async fn run(mut self, gone: impl Future<Output = ()>, drain_timeout: Duration) {
         let mut events = VecDeque::new();
+        let mut end = None;
+        tokio::pin!(gone);
         loop {
-            self.advance(Instant::now());
+            let now = Instant::now();
+            self.advance(now);
+            let is_idle = self.under_way.is_empty() && !self.hub.wants_storage();
+            if end.is_some_and(|end| is_idle || end <= now) {
+                return;
+            }
             let again_at = match self.stage {
                 Stage::Down { again_at } if self.under_way.is_empty() => again_at,
                 Stage::Recounting { again_at } => Some(again_at),
@@ -119,7 +127,9 @@ impl Storage {
             tokio::select! {
                 () = self.mailbox.wakeup().woken() => {}
                 () = self.hub.storage_wanted() => {}
-                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {}
+                () = &mut gone, if end.is_none() => end = Some(Instant::now() + drain_timeout),
+                () = sleep_until(end.unwrap_or(now)), if end.is_some() => {}
+                () = sleep_until(again_at.unwrap_or(now)), if again_at.is_some() => {}
             }
             self.mailbox.take(&mut events);
             for event in events.drain(..) {
