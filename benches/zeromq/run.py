@@ -1,8 +1,10 @@
 """The node's ZeroMQ proxies beside libzmq's zmq_proxy, in one run, interleaved.
 
-    python3 benches/zeromq/run.py [--rounds N] [--seconds S] [--node PROGRAM] [--only rr|ps] [--sizes N,N] [--curve]
+    python3 benches/zeromq/run.py [--rounds N] [--seconds S] [--node PROGRAM] [--only rr|ps] [--sizes N,N] [--peers N,N]
+                                  [--curve | --lean WINDOW]
 
-Needs a C compiler and libzmq's headers (Debian: libzmq3-dev). The load is C on libzmq for both. With --curve everything is
+Needs a C compiler and libzmq's headers (Debian: libzmq3-dev). The load is the same for both: load.c, on libzmq, or, with
+--lean, lean.c, which costs next to nothing, with so many requests of each client in flight. With --curve everything is
 encrypted: the node then knows the key of its one user, and the proxy takes any key.
 """
 
@@ -106,11 +108,13 @@ zeromq:
         self.process.wait()
 
 
-def measure(contender, load, kind, peers, size, seconds, node, keys=None):
+def measure(contender, load, kind, peers, size, seconds, node, keys=None, lean=None):
     with tempfile.TemporaryDirectory() as folder:
         running = contender(pathlib.Path(folder), load, kind, node, keys)
         try:
             command = [load, kind, running.front, running.back, str(peers), str(size), str(seconds)]
+            if lean:
+                command = [lean.program, *command[1:], str(lean.window)]
             environment = keys.environment(keys.peer) if keys else None
             out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout.split()
         finally:
@@ -118,10 +122,17 @@ def measure(contender, load, kind, peers, size, seconds, node, keys=None):
     return [float(one) for one in out]
 
 
-def built():
-    load = str(pathlib.Path(tempfile.mkdtemp()) / "load")
-    subprocess.run(["cc", "-O2", "-o", load, str(HERE / "load.c"), "-lzmq", "-lpthread"], check=True)
-    return load
+class Lean:
+    """The load that costs next to nothing."""
+
+    def __init__(self, window):
+        self.program, self.window = built("lean"), window
+
+
+def built(name="load"):
+    program = str(pathlib.Path(tempfile.mkdtemp()) / name)
+    subprocess.run(["cc", "-O2", "-o", program, str(HERE / f"{name}.c"), "-lzmq", "-lpthread"], check=True)
+    return program
 
 
 def main():
@@ -131,26 +142,30 @@ def main():
     parser.add_argument("--node", default=str(ROOT / "target/release/swarmmq"))
     parser.add_argument("--only", choices=("rr", "ps"))
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="bytes of a message")
-    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--peers", default=",".join(map(str, PEERS)), help="peers a side")
+    load_kind = parser.add_mutually_exclusive_group()
+    load_kind.add_argument("--curve", action="store_true")
+    load_kind.add_argument("--lean", type=int, metavar="WINDOW", help="requests of a client in flight")
     given = parser.parse_args()
     load = built()
     keys = Keys(load) if given.curve else None
+    lean = Lean(given.lean) if given.lean else None
     print("| pattern | peers a side | bytes | zmq_proxy /s | swarmmq /s | ratio (spread) | p50 µs | p99 µs |")
     print("|---|---|---|---|---|---|---|---|")
     for kind, name in (("rr", "request-reply"), ("ps", "pub-sub")):
         if given.only not in (None, kind):
             continue
-        for peers in PEERS:
+        for peers in map(int, given.peers.split(",")):
             for size in map(int, given.sizes.split(",")):
                 rows = {Libzmq: [], Ours: []}
                 for _ in range(given.rounds):
                     for contender in rows:
-                        row = measure(contender, load, kind, peers, size, given.seconds, given.node, keys)
+                        row = measure(contender, load, kind, peers, size, given.seconds, given.node, keys, lean)
                         rows[contender].append(row)
                 theirs, ours = ([row[2] for row in rows[one]] for one in (Libzmq, Ours))
                 ratios = [mine / max(other, 1) for mine, other in zip(ours, theirs)]
                 latency = ["-", "-"]
-                if kind == "rr":
+                if kind == "rr" and not lean:
                     latency = [
                         f"{statistics.median(row[nth] for row in rows[Ours]):.0f} against "
                         f"{statistics.median(row[nth] for row in rows[Libzmq]):.0f}"

@@ -259,6 +259,11 @@ pub trait Exchange: Send {
         false
     }
 
+    /// Answers to a peer that wait for the queue, and come without anybody doing anything.
+    fn owed(&self, _peer: PeerId) -> usize {
+        0
+    }
+
     /// Its queue has something to say.
     fn handle_storage(&mut self, _now_ms: u64, _event: StorageEvent, _peers: &mut dyn Peers) {}
 

@@ -7,7 +7,7 @@ use swarmmq_protocol::limits::MESSAGE_BYTES_MAX;
 use super::quantity::Size;
 use super::root::Config;
 use super::titanic::queue_of;
-use super::validation::{Findings, HOUR};
+use super::validation::{ENTRY_BYTES, Findings, HOUR};
 use super::zeromq::{EndpointConfig, EndpointKind, Mechanism};
 
 pub(super) fn endpoint(endpoint: &EndpointConfig, path: &str, findings: &mut Findings) {
@@ -161,6 +161,7 @@ pub(super) fn endpoints(config: &Config, findings: &mut Findings) {
         }
     }
     private_queues(config, findings);
+    records(config, findings);
     let native = ("listen.native".to_owned(), config.native_address());
     let http = ("listen.http".to_owned(), config.http_address());
     let binds = endpoints().flat_map(|(index, one)| {
@@ -193,5 +194,28 @@ fn private_queues(config: &Config, findings: &mut Findings) {
             );
             findings.conflict(format!("zeromq.endpoints[{index}].queue"), text);
         }
+    }
+}
+
+/// What a `titanic` endpoint reads it must be able to store.
+fn records(config: &Config, findings: &mut Findings) {
+    let largest = Size(MESSAGE_BYTES_MAX as u64);
+    let owners = config.zeromq.endpoints.iter().enumerate();
+    let owners = owners.filter(|(_, one)| one.kind == Some(EndpointKind::Titanic));
+    for (index, one) in owners.filter(|(_, one)| one.max_message_size <= largest) {
+        let record = Size(one.titanic.limits(one.max_message_size).record_bytes_max() as u64);
+        let two = Size(2 * (record.bytes() + ENTRY_BYTES));
+        let why = match &config.journal {
+            _ if record > largest => format!("the largest message in the queue is {largest}"),
+            journal if journal.segment_size < two => {
+                format!("journal.segment_size must be {two} or more, as a segment must hold two records")
+            }
+            journal if journal.queue_size < record => {
+                format!("journal.queue_size must be {record} or more, to hold one record")
+            }
+            _ => continue,
+        };
+        let text = format!("a record of the largest message takes {record}, and {why}");
+        findings.conflict(format!("zeromq.endpoints[{index}].max_message_size"), text);
     }
 }

@@ -123,6 +123,7 @@ impl PoolConfig {
             queue_bytes_max: self.queued_requests_size.as_usize(),
             requests_max: self.max_requests as usize,
             bytes_max: self.requests_size.as_usize(),
+            joined_bytes_max: default.joined_bytes_max,
             client_requests_max: self.max_client_requests as usize,
         }
     }
@@ -225,6 +226,7 @@ mod tests {
             queue_bytes_max: 1 << 20,
             requests_max: 4,
             bytes_max: 2 << 20,
+            joined_bytes_max: usize::MAX,
             client_requests_max: 5,
         };
         assert_eq!(config.zeromq.endpoints[0].pool.limits(PoolLimits::default()), expected);

@@ -74,11 +74,11 @@ impl Section for TitanicConfig {
 }
 
 impl TitanicConfig {
-    /// As the endpoint takes them.
+    /// As an endpoint takes them that reads messages of at most this size.
     #[must_use]
-    pub fn limits(&self) -> TitanicLimits {
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    pub fn limits(&self, max_message_size: Size) -> TitanicLimits {
         TitanicLimits {
+            message_bytes_max: max_message_size.as_usize(),
             requests_max: self.max_stored_requests as usize,
             request_bytes_max: self.stored_requests_size.as_usize(),
             reply_bytes_max: self.stored_replies_size.as_usize(),
@@ -93,7 +93,7 @@ impl TitanicConfig {
     /// otherwise: one that is gone is found out by its connection.
     #[must_use]
     pub fn pool(&self, pool: &PoolConfig) -> PoolLimits {
-        let busy_silence_ms = self.limits().work_ms;
+        let busy_silence_ms = ms(self.work_timeout);
         pool.limits(PoolLimits { busy_silence_ms, ..PoolLimits::default() })
     }
 
@@ -139,6 +139,10 @@ impl TitanicConfig {
     }
 }
 
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The queue in which a `titanic` endpoint keeps requests: that of the key, or one that has its name of the endpoint.
 /// `None` if the name of the endpoint does not make one.
 #[must_use]
@@ -166,6 +170,7 @@ mod tests {
         config.validate().unwrap();
         let one = &config.zeromq.endpoints[0];
         let expected = TitanicLimits {
+            message_bytes_max: 3 << 20,
             requests_max: 1,
             request_bytes_max: 1 << 20,
             reply_bytes_max: 2 << 20,
@@ -174,8 +179,9 @@ mod tests {
             reply_ttl_ms: 5_000,
             work_ms: 6_000,
         };
-        assert_eq!(one.titanic.limits(), expected);
-        assert_eq!(TitanicConfig::default().limits(), TitanicLimits::default());
+        assert_eq!(one.titanic.limits(Size::mebibytes(3)), expected);
+        let default = EndpointConfig::default();
+        assert_eq!(default.titanic.limits(default.max_message_size), TitanicLimits::default());
     }
 
     #[test]
@@ -211,10 +217,14 @@ mod tests {
             ("stored_request_ttl: 1000d", "stored_request_ttl"),
             ("worker_liveness: 0", "worker_liveness"),
             ("backend: 'tcp://127.0.0.1:5561'", "backend"),
+            ("max_message_size: 32MiB, receive_queue_size: 32MiB", "max_message_size"),
+            ("max_message_size: 8MiB, receive_queue_size: 8MiB", "max_message_size"),
         ] {
             let found = says(&endpoint(keys));
             assert!(found.contains(&format!("zeromq.endpoints[0].{part}")), "{keys}: {found}");
         }
+        let large = endpoint("max_message_size: 8MiB, receive_queue_size: 8MiB");
+        assert_eq!(says(&format!("{large}\njournal: {{ segment_size: 17MiB }}")), "");
         let service = "zeromq: { endpoints: [{ name: a, kind: service, bind: 'tcp://127.0.0.1:1', work_timeout: 2s }] }";
         assert!(says(service).contains("zeromq.endpoints[0].work_timeout"), "{}", says(service));
         let two = "zeromq: { endpoints: [\

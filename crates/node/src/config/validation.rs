@@ -15,7 +15,7 @@ use super::root::Config;
 use crate::telemetry::level;
 
 /// What may stand beside a message in its record of the journal.
-const ENTRY_BYTES: u64 = 8 * 1024;
+pub(super) const ENTRY_BYTES: u64 = 8 * 1024;
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Collects problems with the paths they are at.

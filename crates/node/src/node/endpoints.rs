@@ -67,7 +67,8 @@ fn one(config: &Config, endpoint: &EndpointConfig) -> Result<Option<EndpointOpti
         }
         (EndpointKind::Titanic, _) => {
             let Some(queue) = queue_of(endpoint) else { return Ok(None) };
-            let (pool, limits) = (endpoint.titanic.pool(&endpoint.pool), endpoint.titanic.limits());
+            let limits = endpoint.titanic.limits(endpoint.max_message_size);
+            let pool = endpoint.titanic.pool(&endpoint.pool);
             zeromq::EndpointKind::Titanic { pool, repeats: endpoint.pool.repeats(), limits, queue }
         }
         (EndpointKind::Workers, _) => {

@@ -112,6 +112,8 @@ pub struct Listening {
     pub peers: PeerList,
     hub: Option<Arc<Hub>>,
     sessions: TaskTracker,
+    /// What stores for the sessions, and ends after them.
+    keepers: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -127,9 +129,11 @@ impl Listening {
         self.stop.cancel();
     }
 
-    /// Waits until the endpoint has been told to stop and its last session has ended.
+    /// Waits until the endpoint has been told to stop, its last session has ended, and what the sessions gave it to keep
+    /// is stored.
     pub async fn stopped(&self) {
         self.sessions.wait().await;
+        self.keepers.wait().await;
     }
 }
 
@@ -239,7 +243,7 @@ fn run(
     points: &Points,
     stop: &CancellationToken,
 ) -> Listening {
-    let sessions = TaskTracker::new();
+    let (sessions, keepers) = (TaskTracker::new(), TaskTracker::new());
     let endpoint = Arc::new(endpoint);
     let hub = hub::exchange(&endpoint.kind);
     let hub = hub.map(|exchange| Arc::new(Hub::new(&endpoint.name, exchange, drops.clone())));
@@ -270,15 +274,18 @@ fn run(
         let limits = endpoint.limits.clone();
         sessions.spawn(tap::run(mirrored, tapped, sink, limits, drops.clone(), stop.clone()));
     }
-    if let (Some(hub), Some(queue)) = (&hub, endpoint.kind.keeps_in()) {
-        let storage = hub::Storage::new(hub.clone(), shards.as_ref(), queue.clone(), drops.clone());
-        tokio::spawn(keep_storage(storage, sessions.clone()));
+    if let (Some(hub), Some((queue, record_bytes_max))) = (&hub, endpoint.kind.keeps_in()) {
+        let queue = hub::StorageQueue { name: queue.clone(), record_bytes_max };
+        let storage = hub::Storage::new(hub.clone(), shards.as_ref(), queue, drops.clone());
+        let (gone, drain_timeout) = (sessions.clone(), endpoint.limits.drain_timeout);
+        keepers.spawn(async move { storage.run(gone.wait(), drain_timeout).await });
     }
     if let Some(hub) = hub.clone() {
         // Its sessions may need the time while they end, so it ends with the node and not with the endpoint.
         tokio::spawn(keep_time(hub, sessions.clone()));
     }
     sessions.close();
+    keepers.close();
     let mut addrs = addrs.into_iter();
     Listening {
         name: endpoint.name.clone(),
@@ -289,6 +296,7 @@ fn run(
         peers,
         hub,
         sessions,
+        keepers,
         stop: stop.clone(),
     }
 }
@@ -359,14 +367,6 @@ impl Drop for SocketFile {
 async fn keep_time(hub: Arc<Hub>, sessions: TaskTracker) {
     tokio::select! {
         () = hub.keep_time() => {}
-        () = sessions.wait() => {}
-    }
-}
-
-/// Talks to the queue of a hub until its last session has ended.
-async fn keep_storage(storage: hub::Storage, sessions: TaskTracker) {
-    tokio::select! {
-        () = storage.run() => {}
         () = sessions.wait() => {}
     }
 }

@@ -211,11 +211,11 @@ impl EndpointKind {
         }
     }
 
-    /// The queue in which the endpoint keeps things for itself, if it does.
+    /// The queue in which the endpoint keeps things for itself, if it does, and how large a message it has to take.
     #[must_use]
-    pub fn keeps_in(&self) -> Option<&DestinationName> {
+    pub fn keeps_in(&self) -> Option<(&DestinationName, u64)> {
         match self {
-            Self::Titanic { queue, .. } => Some(queue),
+            Self::Titanic { queue, limits, .. } => Some((queue, limits.record_bytes_max() as u64)),
             _ => None,
         }
     }

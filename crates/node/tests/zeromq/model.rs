@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) submitted: usize,
     pub(crate) subscribers: Vec<(Arc<dyn Peer>, u64)>,
     pub(crate) credit: u32,
+    /// For how long the last subscriber asked to lease what it gets.
+    pub(crate) lease_ms: u32,
     pub(crate) written: usize,
     pub(crate) ties: usize,
     /// What is ready is delivered to the last subscriber at once. The leases of those before it are void.
@@ -162,6 +164,7 @@ impl Tie for ModelTie {
             match &request {
                 Request::Subscribe(subscribe) => {
                     state.credit = state.credit.saturating_add(subscribe.credit);
+                    state.lease_ms = subscribe.lease_ms;
                     if state.delivers {
                         state.ready = state.leased.keys().chain(&state.ready).copied().collect();
                         state.leased.clear();

@@ -8,7 +8,7 @@ use swarmmq_broker::exchange::{PoolLimits, RepeatLimits, TitanicLimits};
 use swarmmq_cluster::Peer;
 use swarmmq_node::config::{Config, Listen, parse};
 use swarmmq_node::node::{Node, NodeOptions, Running};
-use swarmmq_node::zeromq::{Bind, Bound, EndpointKind, EndpointOptions, Listening, Reason};
+use swarmmq_node::zeromq::{Bind, Bound, EndpointKind, EndpointOptions, Limits, Listening, Reason};
 use swarmmq_protocol::info::DestinationInfo;
 use swarmmq_protocol::response::{Delivery, Response};
 use swarmmq_protocol::settings::DestinationSettings;
@@ -284,14 +284,44 @@ async fn a_stream_of_that_name_is_not_taken_for_a_queue() {
     let _ = node.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_endpoint_reads_it_can_store_also_in_a_queue_that_took_less() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut none = config(folder.path(), "", "");
+    none.zeromq = parse("zeromq: { endpoints: [] }").unwrap().zeromq;
+    let node = Node::start(NodeOptions::new(none)).await.unwrap();
+    let destination = DestinationName::new("titanic.jobs").unwrap();
+    let mut settings = DestinationSettings::queue();
+    settings.message_bytes_max = 1000;
+    let create = Request::CreateDestination { destination, settings };
+    assert!(matches!(submit(&node, create).await, Response::Done { .. }));
+    let _ = node.shutdown().await;
+    let node = start(folder.path()).await;
+    // With what stands before them in the protocol they are as large as a message may be.
+    let (request_body, reply) = ("x".repeat((1 << 20) - 25), "y".repeat((1 << 20) - 50));
+    let mut client = peer(&node, "REQ").await;
+    let id = store(&mut client, &request_body).await;
+    let mut worker = worker(&node).await;
+    let asked = request(&mut worker).await;
+    assert_eq!(asked[5].len(), request_body.len());
+    answer(&mut worker, &asked, reply.as_bytes()).await;
+    assert_eq!(reply_to(&mut client, &id).await, ["200", &reply]);
+    assert_eq!(endpoint(&node).drops.snapshot(), []);
+    let _ = node.shutdown().await;
+}
+
 /// An endpoint beside shards whose answers the test decides.
 async fn beside_a_model() -> (Endpoint, Raw) {
+    beside_a_model_with(Limits::default()).await
+}
+
+async fn beside_a_model_with(endpoint_limits: Limits) -> (Endpoint, Raw) {
     let queue = DestinationName::new("titanic.test").unwrap();
     let (pool, limits) = (PoolLimits::default(), TitanicLimits::default());
     let bind = Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
     let kind = EndpointKind::Titanic { pool, repeats: RepeatLimits::default(), limits, queue };
-    let endpoint =
-        Endpoint::with_model(EndpointOptions::new("test", kind, bind), |state| state.delivers = true);
+    let options = EndpointOptions::new("test", kind, bind).limits(endpoint_limits);
+    let endpoint = Endpoint::with_model(options, |state| state.delivers = true);
     let client = endpoint.peer("REQ").await;
     (endpoint, client)
 }
@@ -307,6 +337,25 @@ async fn the_end_of_the_subscription_has_everything_read_again() {
     timeout(PATIENCE, opened).await.expect("the queue is not read again");
     assert_eq!(ask(&mut client, "titanic.close", &[&id]).await, ["200"], "with the receipt of the new lease");
     assert_eq!(endpoint.model.with(|state| state.leased.len()), 0);
+}
+
+#[tokio::test]
+async fn leases_that_nobody_ends_are_over_in_minutes() {
+    let (endpoint, mut client) = beside_a_model().await;
+    let id = store(&mut client, "hello").await;
+    // What an overloaded shard did not take back with the subscription comes to the next one when its lease runs out.
+    assert!(endpoint.model.with(|state| (60_000..=600_000).contains(&state.lease_ms)));
+    let again = endpoint.model.with(|state| {
+        let (sequence, _) = state.leased.pop_first().unwrap();
+        state.ready.push_back(sequence);
+        let (peer, subscription) = state.subscribers.last().unwrap().clone();
+        (peer, subscription, state.lease().unwrap())
+    });
+    let (peer, subscription, delivery) = again;
+    peer.deliver(subscription, vec![delivery]);
+    assert_eq!(ask(&mut client, "titanic.reply", &[&id]).await, ["300"], "it is the same request");
+    assert_eq!(ask(&mut client, "titanic.close", &[&id]).await, ["200"], "with the receipt of the new lease");
+    assert_eq!(endpoint.model.with(|state| (state.leased.len(), state.ready.len())), (0, 0));
 }
 
 #[tokio::test]
@@ -329,4 +378,60 @@ async fn a_request_that_the_queue_can_never_take_is_400() {
     endpoint.model.with(|state| state.refuses = Some(ErrorCode::TooLarge));
     assert_eq!(ask(&mut client, "titanic.request", &["echo", "x"]).await, ["400"]);
     assert_eq!(endpoint.listening.drops.of(Reason::LimitReached), 1);
+}
+
+/// Waits until the shards have a put that they do not answer.
+async fn held(endpoint: &Endpoint) {
+    let is_put = |(_, _, request): &(Arc<dyn Peer>, u64, Request)| matches!(request, Request::Put(_));
+    until("a put is under way", || endpoint.model.with(|state| state.held.iter().any(is_put))).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stops_stores_the_reply_that_it_has_read() {
+    let (endpoint, mut client) = beside_a_model().await;
+    store(&mut client, "hello").await;
+    let mut worker = endpoint.peer("DEALER").await;
+    worker.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    let asked = request(&mut worker).await;
+    endpoint.model.with(|state| state.holds = true);
+    answer(&mut worker, &asked, b"hi").await;
+    held(&endpoint).await;
+    endpoint.stop.cancel();
+    client.closed().await;
+    worker.closed().await;
+    endpoint.model.release();
+    endpoint.listening.stopped().await;
+    let left = endpoint.model.with(|state| (state.stored.len(), state.leased.len() + state.ready.len()));
+    assert_eq!(left, (2, 1), "the reply is stored, and the request settled");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stops_says_what_became_of_a_request_under_way() {
+    let (endpoint, mut client) = beside_a_model().await;
+    store(&mut client, "hello").await;
+    let mut other = endpoint.peer("DEALER").await;
+    endpoint.model.with(|state| state.holds = true);
+    client.send(&["", "MDPC01", "titanic.request", "echo", "again"]).await;
+    held(&endpoint).await;
+    endpoint.stop.cancel();
+    other.closed().await;
+    endpoint.model.release();
+    assert_eq!(client.receive().await[3], "200");
+    client.closed().await;
+    endpoint.listening.stopped().await;
+    assert_eq!(endpoint.listening.drops.snapshot(), []);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stops_does_not_wait_for_ever_for_its_queue() {
+    let mut limits = Limits::default();
+    limits.drain_timeout = std::time::Duration::from_millis(50);
+    let (endpoint, mut client) = beside_a_model_with(limits).await;
+    store(&mut client, "hello").await;
+    endpoint.model.with(|state| state.holds = true);
+    client.send(&["", "MDPC01", "titanic.request", "echo", "again"]).await;
+    held(&endpoint).await;
+    endpoint.stop.cancel();
+    timeout(PATIENCE, endpoint.listening.stopped()).await.expect("it waits for ever");
+    assert_eq!(endpoint.listening.drops.snapshot(), [(Reason::Unconfirmed, 1)]);
 }

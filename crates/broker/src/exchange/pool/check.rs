@@ -6,6 +6,16 @@ use super::worker::Activity;
 use crate::exchange::Peers;
 
 impl<D: Dialect> Pool<D> {
+    /// The memory of all requests, and of parts of replies.
+    pub(in crate::exchange) fn bytes(&self) -> usize {
+        self.requests.bytes()
+    }
+
+    /// Requests that wait although a worker had them.
+    pub(in crate::exchange) fn lost_len(&self) -> usize {
+        self.requests.lost_len()
+    }
+
     /// Panics where the parts of the pool contradict each other or a limit is passed.
     pub(in crate::exchange) fn check(&self, now_ms: u64) {
         self.requests.check();
@@ -49,14 +59,15 @@ impl<D: Dialect> Pool<D> {
                     assert_eq!(self.requests.get(id).and_then(|request| request.worker), Some(*peer));
                 }
             }
-            let silence_ms = match worker.activity {
-                Activity::Busy(_) => limits.silence_at_work_ms(),
-                _ => limits.silence_ms(),
+            let silent_ms = now_ms - worker.heard_ms;
+            let is_alive = match worker.activity {
+                Activity::Busy(id) => {
+                    let worked_ms = now_ms - self.requests.get(id).map_or(0, |request| request.started_ms);
+                    silent_ms < limits.silence_at_work_ms() || worked_ms < limits.busy_silence_ms
+                }
+                _ => silent_ms < limits.silence_ms(),
             };
-            assert!(
-                worker.heard_ms <= now_ms && now_ms < worker.heard_ms + silence_ms,
-                "a dead worker is kept"
-            );
+            assert!(is_alive, "a dead worker is kept");
         }
         assert_eq!(ready, 0, "who is ready is registered");
         assert_eq!(queued + busy, self.requests.len(), "a request waits or is being worked on");

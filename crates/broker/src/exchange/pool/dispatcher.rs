@@ -106,6 +106,32 @@ impl<D: Dialect> Pool<D> {
         self.services.get(service).map_or(0, |service| service.workers)
     }
 
+    /// How many of them wait for a request.
+    pub(in crate::exchange) fn ready_of(&self, service: &[u8]) -> usize {
+        self.services.get(service).map_or(0, |service| service.ready.len())
+    }
+
+    /// Requests that wait for a worker of one service.
+    pub(in crate::exchange) fn queued_of(&self, service: &[u8]) -> usize {
+        self.services.get(service).map_or(0, Service::queued)
+    }
+
+    /// The service of a worker.
+    pub(in crate::exchange) fn service_of(&self, peer: PeerId) -> Option<&Bytes> {
+        self.workers.get(peer).map(|worker| &worker.service)
+    }
+
+    /// Whether the only request of a client waits for a worker.
+    pub(in crate::exchange) fn waits(&self, client: PeerId) -> bool {
+        self.requests.first_of(client).is_some_and(|request| request.worker.is_none())
+    }
+
+    /// Since when a worker has the only request of a client; `None` while it waits.
+    pub(in crate::exchange) fn began_ms(&self, client: PeerId) -> Option<u64> {
+        let request = self.requests.first_of(client)?;
+        request.worker.map(|_| request.started_ms)
+    }
+
     /// Services with a worker or a request, and how many workers each has.
     pub(in crate::exchange) fn services(&self) -> impl Iterator<Item = (&Bytes, usize)> {
         self.services.iter().map(|(name, service)| (name, service.workers))
@@ -248,7 +274,7 @@ impl<D: Dialect> Pool<D> {
 
     fn start(&mut self, now_ms: u64, id: RequestId, peer: PeerId, peers: &mut dyn Peers) {
         let bytes = self.requests.bytes_of(id);
-        self.requests.start(id, peer);
+        self.requests.start(now_ms, id, peer);
         let tag = self.tag(id);
         let (Some(worker), Some(request)) = (self.workers.get_mut(peer), self.requests.get(id)) else {
             return;
@@ -326,13 +352,15 @@ impl<D: Dialect> Pool<D> {
         }
         if !D::takes_parts(&request.back) {
             let frames = request.joined.len().saturating_add(body.len());
+            let joined: usize = request.joined.iter().chain(&body).map(Bytes::len).sum();
             let bytes = self.requests.bytes().saturating_add(weigh(&body));
-            if frames > JOINED_FRAMES_MAX || bytes > self.limits.bytes_max {
-                self.give_up(id, Drop::LimitReached, peers);
-            } else {
-                self.requests.join(id, body);
-            }
-            return;
+            return match () {
+                () if frames > JOINED_FRAMES_MAX || joined > self.limits.joined_bytes_max => {
+                    self.give_up(id, Drop::LimitReached, peers)
+                }
+                () if bytes > self.limits.bytes_max => self.give_up(id, Drop::QueueFull, peers),
+                () => self.requests.join(id, body),
+            };
         }
         let client = request.client;
         if peers.room(client).is_full() {
@@ -350,6 +378,7 @@ impl<D: Dialect> Pool<D> {
         let Some(request) = self.requests.remove(id) else { return };
         match request.audience {
             Audience::GivenUp => {}
+            Audience::Overfull(reason) => peers.dropped(request.client, reason),
             Audience::Gone => peers.dropped(request.client, Drop::Unroutable),
             Audience::Waiting if peers.room(request.client).is_full() => {
                 peers.dropped(request.client, Drop::QueueFull);
@@ -367,11 +396,17 @@ impl<D: Dialect> Pool<D> {
     /// The rest of a reply is dropped, and the request is not given to another worker.
     pub(super) fn give_up(&mut self, id: RequestId, reason: Drop, peers: &mut dyn Peers) {
         let Some(request) = self.requests.get_mut(id) else { return };
-        if request.audience == Audience::Waiting {
+        if request.audience != Audience::Waiting {
+            return;
+        }
+        if request.client.is_inside() {
+            request.audience = Audience::Overfull(reason);
+        } else {
             request.audience = Audience::GivenUp;
             peers.dropped(request.client, reason);
-            self.requests.forget_body(id);
         }
+        self.requests.forget_body(id);
+        self.requests.forget_parts(id);
     }
 
     /// A worker waits for a request, behind those that wait already.
@@ -471,6 +506,7 @@ impl<D: Dialect> Pool<D> {
                 return;
             }
             request.audience = Audience::Gone;
+            self.requests.forget_parts(id);
             return self.requests.forget_body(id);
         }
         let bytes = self.requests.bytes_of(id);

@@ -8,7 +8,8 @@ pub struct PoolLimits {
     pub heartbeat_ms: u64,
     /// For how many such intervals a worker may be silent. Default 3; the RFCs ask for 3 to 5. At least 1.
     pub liveness: u32,
-    /// How long a worker may be silent while it has a request, if that is longer. The Guide's workers have one thread
+    /// How long a worker may be silent while it has a request, if that is longer; from when it got it, or was last heard
+    /// of since. The Guide's workers have one thread
     /// and send no heartbeat while they work; for those set it to the longest time that a request takes. A worker whose
     /// connection ends is known to be gone at once all the same. Default 0: no longer than others.
     pub busy_silence_ms: u64,
@@ -29,6 +30,9 @@ pub struct PoolLimits {
     pub requests_max: usize,
     /// Most bytes of all those requests, and of parts of replies that wait for the last. Default 256 MiB.
     pub bytes_max: usize,
+    /// Most bytes of the parts of one reply that are joined, for a client that can take only a whole one. Default: as many
+    /// as there is room for among all those bytes.
+    pub joined_bytes_max: usize,
     /// Most requests of one client that are not answered. While it has so many it is not read from. Default 1,000.
     pub client_requests_max: usize,
 }
@@ -47,6 +51,7 @@ impl Default for PoolLimits {
             queue_bytes_max: 64 << 20,
             requests_max: 100_000,
             bytes_max: 256 << 20,
+            joined_bytes_max: usize::MAX,
             client_requests_max: 1000,
         }
     }

@@ -16,6 +16,8 @@ pub(in crate::exchange) struct Model {
     /// What is forbidden to everybody.
     pub(in crate::exchange) forbidden: BTreeSet<(Verb, Vec<u8>)>,
     pub(in crate::exchange) drops: Vec<(PeerId, Drop)>,
+    /// All that was sent, for who looks at it before it is read.
+    pub(in crate::exchange) log: Option<Vec<(PeerId, Frames)>>,
     next: u64,
 }
 
@@ -27,6 +29,7 @@ impl Model {
             capacity,
             forbidden: BTreeSet::new(),
             drops: Vec::new(),
+            log: None,
             next: 0,
         }
     }
@@ -62,6 +65,9 @@ impl Peers for Model {
         let capacity = self.capacity;
         if let Some(queue) = self.queues.get_mut(&peer) {
             assert!(queue.len() < capacity, "sent into a full queue");
+            if let Some(log) = &mut self.log {
+                log.push((peer, frames.clone()));
+            }
             queue.push_back(frames);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::exchange::{Frames, PeerId};
+use crate::exchange::{Drop, Frames, PeerId};
 
 /// What a frame costs beside its bytes.
 const FRAME_OVERHEAD_BYTES: usize = 32;
@@ -34,6 +34,8 @@ pub(super) enum Audience {
     Gone,
     /// The client does not read, or its reply grew too large: the rest is dropped. That has been counted.
     GivenUp,
+    /// A client inside whose reply grew too large. It hears so when the worker has done, as it may ask again then.
+    Overfull(Drop),
 }
 
 /// A request. `R` is what the reply needs to be written.
@@ -48,6 +50,8 @@ pub(super) struct Request<R> {
     pub(super) deadline_ms: u64,
     /// The worker that has it; none while it waits.
     pub(super) worker: Option<PeerId>,
+    /// Since when that one has it.
+    pub(super) started_ms: u64,
     /// To how many workers it was given.
     pub(super) attempts: u8,
     pub(super) audience: Audience,
@@ -111,6 +115,12 @@ impl<R> Requests<R> {
         self.of_client.get(&client).map_or(0, BTreeSet::len)
     }
 
+    /// The oldest request of a client that is not answered.
+    pub(super) fn first_of(&self, client: PeerId) -> Option<&Request<R>> {
+        let id = self.of_client.get(&client)?.first()?;
+        self.table.get(id)
+    }
+
     /// When the first of those that wait has to stop.
     pub(super) fn next_deadline(&self) -> Option<(u64, RequestId)> {
         self.deadlines.first().copied()
@@ -138,6 +148,7 @@ impl<R> Requests<R> {
             body,
             deadline_ms,
             worker: None,
+            started_ms: 0,
             attempts: 0,
             audience: Audience::Waiting,
             parted: false,
@@ -164,20 +175,18 @@ impl<R> Requests<R> {
     }
 
     /// A worker gets a request.
-    pub(super) fn start(&mut self, id: RequestId, worker: PeerId) {
+    pub(super) fn start(&mut self, now_ms: u64, id: RequestId, worker: PeerId) {
         let Some(request) = self.table.get_mut(&id) else { return };
         self.deadlines.remove(&(request.deadline_ms, id));
         request.worker = Some(worker);
+        request.started_ms = now_ms;
         request.attempts = request.attempts.saturating_add(1);
     }
 
     /// A request waits again.
     pub(super) fn put_back(&mut self, id: RequestId, deadline_ms: u64) {
+        self.forget_parts(id);
         let Some(request) = self.table.get_mut(&id) else { return };
-        let joined = std::mem::take(&mut request.joined);
-        let freed = weigh(&joined);
-        request.bytes -= freed;
-        self.bytes -= freed;
         request.worker = None;
         request.blocked_since_ms = None;
         request.deadline_ms = deadline_ms;
@@ -189,6 +198,15 @@ impl<R> Requests<R> {
         let Some(request) = self.table.get_mut(&id) else { return };
         let body = std::mem::take(&mut request.body);
         let freed = weigh(&body);
+        request.bytes -= freed;
+        self.bytes -= freed;
+    }
+
+    /// The parts of its reply will not be given to anybody.
+    pub(super) fn forget_parts(&mut self, id: RequestId) {
+        let Some(request) = self.table.get_mut(&id) else { return };
+        let parts = std::mem::take(&mut request.joined);
+        let freed = weigh(&parts);
         request.bytes -= freed;
         self.bytes -= freed;
     }
@@ -214,6 +232,11 @@ impl<R> Requests<R> {
     /// The client is gone: its requests, which count as its no longer.
     pub(super) fn orphan(&mut self, client: PeerId) -> BTreeSet<RequestId> {
         self.of_client.remove(&client).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn lost_len(&self) -> usize {
+        self.table.values().filter(|request| request.worker.is_none() && request.attempts > 0).count()
     }
 
     #[cfg(test)]

@@ -42,12 +42,8 @@ impl<D: Dialect> Pool<D> {
     fn look_at(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) -> Option<Bytes> {
         self.excuse_unread(now_ms, peer, peers);
         let beat_ms = self.limits.beat_ms();
+        let lost_at_ms = self.lost_at_ms(peer)?;
         let worker = self.workers.get_mut(peer)?;
-        let silence_ms = match worker.activity {
-            Activity::Busy(_) => self.limits.silence_at_work_ms(),
-            Activity::Ready(_) | Activity::Clogged => self.limits.silence_ms(),
-        };
-        let lost_at_ms = worker.heard_ms.saturating_add(silence_ms);
         if lost_at_ms <= now_ms {
             return self.bid_farewell(now_ms, peer, peers);
         }
@@ -60,6 +56,16 @@ impl<D: Dialect> Pool<D> {
         let at_ms = worker.beat_at_ms.min(lost_at_ms);
         self.workers.set_alarm(peer, at_ms);
         None
+    }
+
+    /// Until when a worker may say nothing. The time that is longer while it has a request begins with the request.
+    pub(super) fn lost_at_ms(&self, peer: PeerId) -> Option<u64> {
+        let worker = self.workers.get(peer)?;
+        let after = |silence_ms| worker.heard_ms.saturating_add(silence_ms);
+        let Activity::Busy(id) = worker.activity else { return Some(after(self.limits.silence_ms())) };
+        let started_ms = self.requests.get(id)?.started_ms;
+        let works_until_ms = started_ms.saturating_add(self.limits.busy_silence_ms);
+        Some(after(self.limits.silence_at_work_ms()).max(works_until_ms))
     }
 
     /// A worker is not read while its client reads nothing, so it cannot be blamed for silence then. That ends when the

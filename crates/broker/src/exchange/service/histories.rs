@@ -455,6 +455,7 @@ fn limits() -> impl Strategy<Value = PoolLimits> {
             queue_bytes_max: bytes,
             requests_max: 4 * few,
             bytes_max: 2 * bytes,
+            joined_bytes_max: usize::MAX,
             client_requests_max: few,
         })
 }

@@ -68,6 +68,8 @@ struct Worker {
     is_registered: bool,
     /// The address of what it works on, the run, and the parts of the reply.
     work: Option<(Bytes, Name, u64, Frames)>,
+    /// One of them did not fit.
+    is_spoiled: bool,
 }
 
 struct World {
@@ -287,6 +289,7 @@ impl World {
             let worker = self.workers.get_mut(&peer).unwrap();
             assert!(worker.is_registered && worker.work.is_none());
             worker.work = Some((tag, name, run, Frames::new()));
+            worker.is_spoiled = false;
         }
     }
 
@@ -300,7 +303,7 @@ impl World {
     }
 
     fn ready(&mut self, peer: PeerId) {
-        self.workers.insert(peer, Worker { is_registered: true, work: None });
+        self.workers.insert(peer, Worker { is_registered: true, ..Worker::default() });
         self.command(peer, &WorkerCommand::Ready { service: ServiceName::new("work").unwrap() });
     }
 
@@ -313,15 +316,17 @@ impl World {
         let body = vec![Bytes::from(word)];
         parts.extend(body.clone());
         if !is_final {
+            let bytes = self.broker.pool.bytes() + weigh(&body);
+            worker.is_spoiled |= bytes > self.pool.bytes_max;
             return self.command(peer, &WorkerCommand::Partial { client, body });
         }
         let reply = std::mem::take(parts);
         worker.work = None;
-        let at_work = self.known.get_mut(&name).filter(|known| {
-            // It was given up if its parts were too large.
-            matches!(known.state, State::AtWork { run: now, .. } if now == run)
-        });
-        if let Some(known) = at_work {
+        let known = self.known.get_mut(&name).unwrap();
+        let is_known = matches!(known.state, State::AtWork { run: now, .. } if now == run);
+        assert!(is_known, "a request at work is known until its worker has done");
+        // What did not fit is dropped.
+        if !worker.is_spoiled {
             self.kept.push_back((
                 self.now + self.limits.keep_ms,
                 name,

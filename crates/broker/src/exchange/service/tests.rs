@@ -325,6 +325,30 @@ fn a_worker_at_work_may_be_silent_for_as_long_as_is_set() {
 }
 
 #[test]
+fn the_silence_of_work_counts_from_when_the_work_began() {
+    let mut world = World::with(|limits| limits.busy_silence_ms = 60_000);
+    let worker = world.worker_01(b"echo");
+    world.pass(2_000);
+    let client = world.client_01(b"echo", b"hello");
+    let request = world.read(worker).pop().unwrap();
+    world.pass(59_999);
+    world.reply(worker, &request, b"\x03", b"hi");
+    assert_eq!(world.only(client)[3], "hi");
+}
+
+#[test]
+fn a_worker_without_more_time_to_work_is_lost_as_soon_as_before() {
+    let mut world = World::new();
+    let worker = world.worker_01(b"echo");
+    world.pass(2_000);
+    let client = world.client_01(b"echo", b"hello");
+    world.pass(1_000);
+    assert_eq!(world.broker.workers(), 0, "it was heard 3 s ago");
+    world.detach(worker);
+    world.detach(client);
+}
+
+#[test]
 fn nobody_is_blamed_for_silence_when_the_clock_came_late() {
     let mut world = World::new();
     world.worker_01(b"echo");
@@ -803,4 +827,41 @@ fn a_request_that_is_dropped_is_counted_once_and_can_be_asked_again() {
     assert!(world.read(worker).is_empty());
     world.say(second, ASK_02);
     assert_eq!(world.only(worker)[4..], frames(&[b"hello"]));
+}
+
+#[test]
+fn while_a_worker_is_at_work_a_repeat_begins_no_other_though_the_reply_is_too_long() {
+    let mut world = deduplicating();
+    let (worker, idle) = (world.worker_02(b"echo"), world.worker_02(b"echo"));
+    let client = world.attach();
+    world.say(client, ASK_02);
+    let request = world.only(worker);
+    for _ in 0..1025 {
+        world.reply(worker, &request, b"\x03", b"x");
+    }
+    world.say(client, ASK_02);
+    assert!(world.read(idle).is_empty(), "one is at work on it");
+    assert!(world.peers.drops.is_empty());
+    world.reply(worker, &request, b"\x04", b"end");
+    assert_eq!(world.peers.drops, [(client, Drop::LimitReached)]);
+    assert!(world.read(client).is_empty());
+    world.say(client, ASK_02);
+    assert_eq!(world.only(idle)[4..], frames(&[b"hello"]), "it is asked anew");
+}
+
+#[test]
+fn parts_that_are_dropped_take_no_memory() {
+    let mut world = World::with(|limits| limits.bytes_max = 4096);
+    let worker = world.worker_02(b"echo");
+    let client = world.client_01(b"echo", b"hello");
+    let request = world.only(worker);
+    for _ in 0..2 {
+        world.reply(worker, &request, b"\x03", &[b'x'; 2500]);
+    }
+    assert_eq!(world.peers.drops, [(client, Drop::QueueFull)]);
+    let other = world.worker_02(b"echo");
+    let second = world.client_01(b"echo", &[b'x'; 2500]);
+    let request = world.only(other);
+    world.reply(other, &request, b"\x04", b"hi");
+    assert_eq!(world.only(second)[3], "hi");
 }

@@ -46,7 +46,8 @@ impl Titanic {
         if is_own || !peers.may(ask.peer, Verb::Request, service.as_bytes()) {
             return self.refuse(ask, Status::Unknown, Drop::Forbidden, peers);
         }
-        if !self.is_open {
+        // A request needs a second record for its reply: what has no room for one must not take another.
+        if !self.is_open || self.ledger.has_refused_replies() {
             return self.refuse(ask, Status::Error, Drop::Unavailable, peers);
         }
         if self.ledger.len() >= self.limits.requests_max {
@@ -57,7 +58,7 @@ impl Titanic {
         };
         let service = service.detached().frame();
         let record = Record { id, kind: Kind::Request, service: service.clone(), user: user.clone() };
-        let Ok(request) = record.write(body) else {
+        let Some(request) = self.write(&record, body) else {
             return self.refuse(ask, Status::Unknown, Drop::LimitReached, peers);
         };
         if self.ledger.request_bytes().saturating_add(weigh(&request)) > self.limits.request_bytes_max {

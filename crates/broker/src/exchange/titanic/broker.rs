@@ -12,7 +12,7 @@ use super::clients::Clients;
 use super::ledger::{Ledger, Place};
 use super::limits::TitanicLimits;
 use super::receipts::Receipts;
-use super::record::Kind;
+use super::record::{Kind, Record};
 use super::recovery::Recovery;
 use crate::exchange::inside::{Inside, Outcome};
 use crate::exchange::service::{Majordomo, RepeatLimits};
@@ -46,6 +46,8 @@ pub struct Titanic {
     pub(super) patience_ms: Option<u64>,
     /// The requests that the pool has.
     pub(super) jobs: BTreeMap<PeerId, u128>,
+    /// One of them for each service that waits there beside those of clients, so that it has its turn among them.
+    pub(super) beside: BTreeMap<Bytes, PeerId>,
     pub(super) outcomes: VecDeque<(PeerId, Outcome)>,
     /// Services for which requests wait, and for which there may be a worker since that was looked at.
     pub(super) eager: BTreeSet<Bytes>,
@@ -53,7 +55,7 @@ pub struct Titanic {
     puts_made: u64,
     pub(super) outgoing: VecDeque<StorageRequest>,
     pub(super) settle_again_ms: Option<u64>,
-    /// There were so many bytes of replies that nothing was given to workers.
+    /// There were so many bytes of replies, or one that the queue did not take, that nothing was given to workers.
     pub(super) is_out_of_room: bool,
 }
 
@@ -68,9 +70,10 @@ impl Titanic {
     /// have the reply, if it is the same user.
     #[must_use]
     pub fn new(pool: PoolLimits, limits: TitanicLimits, life: u64, ids: Ids) -> Self {
+        let joined_bytes_max = pool.joined_bytes_max.min(limits.message_bytes_max);
         Self {
             client_requests_max: pool.client_requests_max,
-            majordomo: Majordomo::with_own(pool, life, &tsp::SERVICES),
+            majordomo: Majordomo::with_own(PoolLimits { joined_bytes_max, ..pool }, life, &tsp::SERVICES),
             limits,
             ids,
             clients: Clients::default(),
@@ -80,6 +83,7 @@ impl Titanic {
             is_open: false,
             patience_ms: Some(PATIENCE_MS),
             jobs: BTreeMap::new(),
+            beside: BTreeMap::new(),
             outcomes: VecDeque::new(),
             eager: BTreeSet::new(),
             puts: BTreeMap::new(),
@@ -100,6 +104,15 @@ impl Titanic {
     #[must_use]
     pub fn stored(&self) -> usize {
         self.ledger.len()
+    }
+
+    /// The record of a request or a reply, unless that is too large to be one.
+    pub(super) fn write(&self, record: &Record, body: &[Bytes]) -> Option<EncodedMessage> {
+        let bytes: usize = body.iter().map(Bytes::len).sum();
+        if bytes > self.limits.message_bytes_max {
+            return None;
+        }
+        record.write(body).ok()
     }
 
     /// Puts a record, and says so in the entry.
@@ -141,11 +154,15 @@ impl Exchange for Titanic {
                 self.follow_up(now_ms, peers);
             }
             parsed => {
-                if let Ok(ToBroker::Worker(_, WorkerCommand::Ready { service })) = &parsed
-                    && self.ledger.next_of(service.as_bytes()).is_some()
-                {
-                    self.eager.insert(service.detached().frame());
-                }
+                let service = match &parsed {
+                    Ok(ToBroker::Worker(_, WorkerCommand::Ready { service })) => {
+                        Some(service.clone().frame())
+                    }
+                    Ok(ToBroker::Worker(..)) => self.majordomo.pool.service_of(peer).cloned(),
+                    Ok(ToBroker::Client(request)) => Some(request.service.clone().frame()),
+                    Err(_) => None,
+                };
+                self.look_at_service(service);
                 self.with_pool(now_ms, peers, |majordomo, peers| {
                     majordomo.handle_parsed(now_ms, peer, parsed, peers);
                 });
@@ -154,11 +171,14 @@ impl Exchange for Titanic {
     }
 
     fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
-        self.clients.detach(peer);
+        self.clients.detach(peer, peers);
         self.with_pool(now_ms, peers, |majordomo, peers| majordomo.detach(now_ms, peer, peers));
     }
 
     fn drained(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
+        self.clients.send_unsent(peer, peers);
+        let service = self.majordomo.pool.service_of(peer).cloned();
+        self.look_at_service(service);
         self.with_pool(now_ms, peers, |majordomo, peers| majordomo.drained(now_ms, peer, peers));
     }
 
@@ -207,6 +227,10 @@ impl Exchange for Titanic {
         !self.outgoing.is_empty() || (self.may_settle() && self.receipts.wants_settlement())
     }
 
+    fn owed(&self, peer: PeerId) -> usize {
+        self.clients.asked(peer)
+    }
+
     fn handle_storage(&mut self, now_ms: u64, event: StorageEvent, peers: &mut dyn Peers) {
         self.handle_event(now_ms, event, peers);
         self.follow_up(now_ms, peers);
@@ -232,6 +256,7 @@ impl Titanic {
         self.majordomo.pool.check(now_ms);
         self.ledger.check();
         self.receipts.check();
+        self.clients.check(self.client_requests_max);
         assert!(self.outcomes.is_empty());
         let working = self.ledger.iter().filter_map(|(id, entry)| match entry.state {
             State::Working { job, .. } => Some((job, id)),
@@ -255,5 +280,10 @@ impl Titanic {
         for service in self.ledger.waited_for() {
             assert!(self.ledger.working(service) <= self.limits.working_max);
         }
+        let waiting = self.jobs.keys().filter(|job| self.majordomo.pool.waits(**job)).count();
+        assert!(
+            waiting <= self.beside.len() + self.majordomo.pool.lost_len(),
+            "a job waits that has no worker"
+        );
     }
 }

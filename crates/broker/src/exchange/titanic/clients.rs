@@ -1,6 +1,6 @@
 //! Who asks, and the answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ struct Client {
     user: Arc<str>,
     /// Questions that are not answered.
     asked: usize,
+    /// Answers to some of them, which wait until it reads.
+    unsent: VecDeque<(Ask, Frames)>,
 }
 
 /// The connected peers.
@@ -30,11 +32,13 @@ pub(super) struct Clients(BTreeMap<PeerId, Client>);
 
 impl Clients {
     pub(super) fn attach(&mut self, peer: PeerId, user: Arc<str>) {
-        self.0.insert(peer, Client { user, asked: 0 });
+        self.0.insert(peer, Client { user, asked: 0, unsent: VecDeque::new() });
     }
 
-    pub(super) fn detach(&mut self, peer: PeerId) {
-        self.0.remove(&peer);
+    pub(super) fn detach(&mut self, peer: PeerId, peers: &mut dyn Peers) {
+        for _ in self.0.remove(&peer).into_iter().flat_map(|client| client.unsent) {
+            peers.dropped(peer, Drop::Unroutable);
+        }
     }
 
     pub(super) fn user(&self, peer: PeerId) -> Option<Arc<str>> {
@@ -54,24 +58,48 @@ impl Clients {
         ask
     }
 
+    /// Answers what was [kept](Self::keep), when the peer reads: nobody could ask again for the id of a request.
     pub(super) fn answer_kept(&mut self, ask: Ask, body: Frames, peers: &mut dyn Peers) {
-        if let Some(client) = self.0.get_mut(&ask.peer) {
-            client.asked = client.asked.saturating_sub(1);
-        }
-        self.answer(ask, body, peers);
+        let peer = ask.peer;
+        let Some(client) = self.0.get_mut(&peer) else { return peers.dropped(peer, Drop::Unroutable) };
+        client.unsent.push_back((ask, body));
+        self.send_unsent(peer, peers);
     }
 
+    /// Sends the answers that wait until a peer reads, if it does.
+    pub(super) fn send_unsent(&mut self, peer: PeerId, peers: &mut dyn Peers) {
+        let Some(client) = self.0.get_mut(&peer) else { return };
+        while !client.unsent.is_empty() && !peers.room(peer).is_full() {
+            let Some((ask, body)) = client.unsent.pop_front() else { return };
+            client.asked = client.asked.saturating_sub(1);
+            send(ask, body, peers);
+        }
+    }
+
+    /// Answers at once.
     pub(super) fn answer(&self, ask: Ask, body: Frames, peers: &mut dyn Peers) {
-        let Ask { peer, version, address, service } = ask;
-        if !self.0.contains_key(&peer) {
-            return peers.dropped(peer, Drop::Unroutable);
+        if !self.0.contains_key(&ask.peer) {
+            return peers.dropped(ask.peer, Drop::Unroutable);
         }
-        if peers.room(peer).is_full() {
-            return peers.dropped(peer, Drop::QueueFull);
+        if peers.room(ask.peer).is_full() {
+            return peers.dropped(ask.peer, Drop::QueueFull);
         }
-        let reply = ClientReply { version, address, part: Part::Final, service, body };
-        if let Some(frames) = reply.encode() {
-            peers.send(peer, frames);
-        }
+        send(ask, body, peers);
+    }
+
+    /// Panics where more waits than was asked.
+    #[cfg(test)]
+    pub(super) fn check(&self, asked_max: usize) {
+        assert!(
+            self.0.values().all(|client| client.unsent.len() <= client.asked && client.asked <= asked_max)
+        );
+    }
+}
+
+fn send(ask: Ask, body: Frames, peers: &mut dyn Peers) {
+    let Ask { peer, version, address, service } = ask;
+    let reply = ClientReply { version, address, part: Part::Final, service, body };
+    if let Some(frames) = reply.encode() {
+        peers.send(peer, frames);
     }
 }

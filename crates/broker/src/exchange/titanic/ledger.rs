@@ -40,12 +40,15 @@ pub(super) enum State {
     Working {
         request: EncodedMessage,
         job: PeerId,
+        /// When to look whether its worker has had it for too long.
         until_ms: u64,
     },
     /// Its reply is on its way to the queue, or is to be put again.
     Replying {
         reply: EncodedMessage,
         again_ms: Option<u64>,
+        /// The queue did not take it when it was put before.
+        was_refused: bool,
     },
     Answered {
         reply: EncodedMessage,
@@ -66,7 +69,7 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// When its time is over; none while that is not known.
     pub(super) expires_ms: Option<u64>,
-    /// How often the pool gave it up because its workers died.
+    /// How often the pool gave it up: its workers died, or its reply found no room.
     pub(super) losses: u32,
 }
 
@@ -93,6 +96,7 @@ struct Index {
     works_for: Option<Bytes>,
     request_bytes: usize,
     reply_bytes: usize,
+    was_refused: bool,
 }
 
 impl Index {
@@ -116,9 +120,12 @@ impl Index {
                 request_bytes: weigh(request),
                 ..Self::default()
             },
-            State::Replying { reply, again_ms } => {
-                Self { alarm_ms: again_ms.and_then(sooner), reply_bytes: weigh(reply), ..Self::default() }
-            }
+            State::Replying { reply, again_ms, was_refused } => Self {
+                alarm_ms: again_ms.and_then(sooner),
+                reply_bytes: weigh(reply),
+                was_refused: *was_refused,
+                ..Self::default()
+            },
             State::Answered { reply } => {
                 Self { alarm_ms: expires, reply_bytes: weigh(reply), ..Self::default() }
             }
@@ -136,6 +143,7 @@ pub(super) struct Ledger {
     working: BTreeMap<Bytes, usize>,
     request_bytes: usize,
     reply_bytes: usize,
+    refused: usize,
 }
 
 impl Ledger {
@@ -150,6 +158,11 @@ impl Ledger {
 
     pub(super) fn reply_bytes(&self) -> usize {
         self.reply_bytes
+    }
+
+    /// Whether replies are to be put again that the queue did not take.
+    pub(super) fn has_refused_replies(&self) -> bool {
+        self.refused > 0
     }
 
     pub(super) fn get(&self, id: u128) -> Option<&Entry> {
@@ -195,6 +208,7 @@ impl Ledger {
         }
         self.request_bytes += index.request_bytes;
         self.reply_bytes += index.reply_bytes;
+        self.refused += usize::from(index.was_refused);
     }
 
     fn unindex(&mut self, id: u128, index: &Index) {
@@ -219,6 +233,7 @@ impl Ledger {
         }
         self.request_bytes -= index.request_bytes;
         self.reply_bytes -= index.reply_bytes;
+        self.refused -= usize::from(index.was_refused);
     }
 
     /// When the first entry is to be looked at.
@@ -241,6 +256,11 @@ impl Ledger {
         self.queues.keys()
     }
 
+    /// A service, in memory of its own, if requests wait for it.
+    pub(super) fn waited_for_as(&self, service: &[u8]) -> Option<&Bytes> {
+        self.queues.get_key_value(service).map(|(service, _)| service)
+    }
+
     /// How many requests of a service its workers have.
     pub(super) fn working(&self, service: &[u8]) -> usize {
         self.working.get(service).copied().unwrap_or(0)
@@ -256,5 +276,6 @@ impl Ledger {
         assert_eq!(other.queues, self.queues);
         assert_eq!(other.working, self.working);
         assert_eq!((other.request_bytes, other.reply_bytes), (self.request_bytes, self.reply_bytes));
+        assert_eq!(other.refused, self.refused);
     }
 }

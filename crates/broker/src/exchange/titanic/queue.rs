@@ -17,10 +17,12 @@ pub(super) struct Queue {
     pub(super) now_ms: u64,
     /// What was asked and is not answered.
     pub(super) asked: Vec<StorageRequest>,
+    /// It lets go of messages and takes none.
+    pub(super) is_full: bool,
 }
 
 /// What becomes of something that was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fate {
     Done,
     Refused,
@@ -28,6 +30,8 @@ pub(super) enum Fate {
     DoneUnknown,
     /// It is not done, and the answer is lost.
     RefusedUnknown,
+    /// It is not done, and never will be.
+    Never,
 }
 
 impl Queue {
@@ -85,14 +89,16 @@ impl Queue {
         exchange: &mut dyn Exchange,
         peers: &mut dyn Peers,
     ) {
+        let fate = self.fate_of(nth, fate);
         let request = self.asked.remove(nth);
         let is_done = matches!(fate, Fate::Done | Fate::DoneUnknown);
         let (sequence, outcomes) = if is_done { self.apply(&request) } else { (0, Vec::new()) };
-        let is_known = matches!(fate, Fate::Done | Fate::Refused);
+        let is_known = matches!(fate, Fate::Done | Fate::Refused | Fate::Never);
         let event = match request {
             StorageRequest::Put { token, .. } => match fate {
                 Fate::Done => StorageEvent::Stored { token, sequence: Sequence(sequence) },
                 Fate::Refused => StorageEvent::Refused { token, refusal: Refusal::Later },
+                Fate::Never => StorageEvent::Refused { token, refusal: Refusal::Never },
                 _ => StorageEvent::Refused { token, refusal: Refusal::Unknown },
             },
             StorageRequest::Settle { .. } if fate == Fate::Done => StorageEvent::Settled { outcomes },
@@ -101,6 +107,15 @@ impl Queue {
         exchange.handle_storage(now_ms, event, peers);
         if !is_known {
             exchange.handle_storage(now_ms, StorageEvent::Closed, peers);
+        }
+    }
+
+    /// What becomes of one of those that were asked: a full queue stores nothing, and it can always let go.
+    pub(super) fn fate_of(&self, nth: usize, fate: Fate) -> Fate {
+        match (&self.asked[nth], fate) {
+            (StorageRequest::Put { .. }, Fate::Done | Fate::DoneUnknown) if self.is_full => Fate::Refused,
+            (StorageRequest::Settle { .. }, Fate::Never) => Fate::Done,
+            _ => fate,
         }
     }
 

@@ -100,6 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exchange::TitanicLimits;
 
     proptest! {
         #[test]
@@ -113,6 +114,17 @@ mod tests {
             let message = record.write(&frames).unwrap();
             prop_assert_eq!(Record::read(&message), Some(record));
             prop_assert_eq!(super::body(&message), frames);
+        }
+    }
+
+    #[test]
+    fn the_largest_record_is_no_larger_than_the_queue_has_to_take() {
+        let limits = TitanicLimits { message_bytes_max: 1024 * 100, ..TitanicLimits::default() };
+        let (service, user) = (Bytes::from(vec![b's'; 255]), "u".repeat(255));
+        for kind in [Kind::Request, Kind::Reply] {
+            let record = Record { id: u128::MAX, kind, service: service.clone(), user: user.as_str().into() };
+            let message = record.write(&vec![Bytes::from(vec![b'x'; 100]); 1024]).unwrap();
+            assert!(message.len() <= limits.record_bytes_max(), "{}", message.len());
         }
     }
 

@@ -161,7 +161,9 @@ impl Titanic {
             (Some(state), Kind::Reply) if is_unanswered(state) => {
                 let Some(reply) = detached(message) else { return };
                 self.cancel_job_of(now_ms, id, peers);
-                self.ledger.change(id, |entry| entry.state = State::Replying { reply, again_ms: None });
+                self.ledger.change(id, |entry| {
+                    entry.state = State::Replying { reply, again_ms: None, was_refused: false }
+                });
                 self.become_answered(now_ms, id);
                 if let Some(recovery) = &mut self.recovery
                     && let Some(since_ms) = recovery.found.get_mut(&id)
@@ -204,6 +206,8 @@ impl Titanic {
         self.settle_again_ms = None;
         self.settle_doubts(now_ms, peers);
         self.look_at_room_for_replies();
+        let jobs = &self.jobs;
+        self.beside.retain(|_, job| jobs.contains_key(job));
         self.eager = self.ledger.waited_for().cloned().collect();
     }
 
@@ -280,10 +284,12 @@ impl Titanic {
             (Some(State::Replying { .. }), Refusal::Later) => {
                 let at_ms = now_ms.saturating_add(RETRY_MS);
                 self.ledger.change(id, |entry| {
-                    if let State::Replying { again_ms, .. } = &mut entry.state {
+                    if let State::Replying { again_ms, was_refused, .. } = &mut entry.state {
                         *again_ms = Some(at_ms);
+                        *was_refused = true;
                     }
                 });
+                self.look_at_room_for_replies();
             }
             (Some(State::Closing { .. }), Refusal::Unknown) => {
                 let asks = self.ledger.change(id, |entry| match &mut entry.state {

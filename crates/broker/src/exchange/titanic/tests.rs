@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use swarmmq_protocol::Message;
 
+use super::ledger::State;
 use super::queue::{Fate, Queue};
 use super::record::{Kind, Record};
 use super::*;
@@ -126,6 +127,24 @@ impl World {
     fn reply(&mut self, worker: PeerId, request: &Frames, body: &[&[u8]]) {
         let head = [b"", &b"MDPW01"[..], b"\x03", &request[3], b""];
         self.say(worker, frames(&[&head, body].concat()));
+    }
+
+    fn worker_02(&mut self) -> PeerId {
+        let worker = self.connect("worker");
+        self.say(worker, frames(&[b"MDPW02", b"\x01", b"echo"]));
+        worker
+    }
+
+    /// The request that a worker of 0.2 was given, if any.
+    fn request_02(&mut self, worker: PeerId) -> Option<Frames> {
+        let messages = self.peers.read(worker).0;
+        messages.into_iter().find(|message| message[1] == "\x02")
+    }
+
+    /// A part of a reply, or the last of it.
+    fn part(&mut self, worker: PeerId, request: &Frames, is_final: bool, body: &[u8]) {
+        let command: &[u8] = if is_final { b"\x04" } else { b"\x03" };
+        self.say(worker, frames(&[b"MDPW02", command, &request[2], b"", body]));
     }
 
     fn beat(&mut self, worker: PeerId) {
@@ -295,6 +314,102 @@ fn parts_of_a_reply_are_stored_together() {
 }
 
 #[test]
+fn a_reply_in_more_parts_than_can_be_kept_ends_its_request_as_one_in_one_piece_does() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let (worker, idle) = (world.worker_02(), world.worker_02());
+    let request = world.request_02(worker).unwrap();
+    for _ in 0..1025 {
+        world.part(worker, &request, false, b"x");
+    }
+    world.pass(10_000);
+    assert!(world.request_02(idle).is_none(), "one is still at work on it");
+    assert_eq!(world.retrieve(client, &id), ["300"]);
+    world.part(worker, &request, true, b"end");
+    assert_eq!(world.retrieve(client, &id), ["400"]);
+    assert_eq!(world.peers.drops, [(PeerId::inside(0), Drop::LimitReached)]);
+    world.pass(10_000);
+    assert!(world.request_02(idle).is_none() && world.request_02(worker).is_none());
+    assert_eq!((world.queue.len(), world.titanic.stored()), (0, 0));
+}
+
+#[test]
+fn a_message_has_so_many_bytes_and_a_reply_in_parts_no_more() {
+    let mut world = World::with(|pool, limits| {
+        pool.heartbeat_ms = 60_000;
+        limits.message_bytes_max = 1000;
+    });
+    let client = world.connect("ada");
+    assert_eq!(world.ask(client, "titanic.request", &[b"echo", &[b'x'; 1001]]), ["400"]);
+    let worker = world.worker_02();
+    for (parts, expected) in
+        [(&[1000][..], "200"), (&[500, 500], "200"), (&[1001], "400"), (&[500, 501], "400")]
+    {
+        let id = world.store(client, &[b'x'; 1000]);
+        let request = world.request_02(worker).unwrap();
+        for (nth, bytes) in parts.iter().enumerate() {
+            world.part(worker, &request, nth + 1 == parts.len(), &vec![b'x'; *bytes]);
+        }
+        assert_eq!(world.retrieve(client, &id)[0], expected, "{parts:?}");
+    }
+    let id = world.store(client, b"1");
+    let request = world.request_02(worker).unwrap();
+    for is_final in [false, false, true] {
+        world.part(worker, &request, is_final, &[b'x'; 501]);
+    }
+    assert_eq!(world.retrieve(client, &id), ["400"]);
+    assert_eq!(world.peers.dropped_for(Drop::LimitReached), 4);
+}
+
+#[test]
+fn a_reply_for_which_there_is_no_room_now_is_made_again_later_each_time() {
+    let mut world = World::with(|pool, _| {
+        pool.heartbeat_ms = 600_000;
+        pool.bytes_max = 4096;
+    });
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let (mut worker, mut idle) = (world.worker_02(), world.worker_02());
+    for pause_ms in [1000, 2000, 4000] {
+        let request = world.request_02(worker).unwrap();
+        for _ in 0..2 {
+            world.part(worker, &request, false, &[b'x'; 2500]);
+        }
+        world.pass(10_000);
+        assert!(world.request_02(idle).is_none(), "one is still at work on it");
+        world.part(worker, &request, true, b"end");
+        world.pass(pause_ms - 1);
+        assert_eq!((world.request_02(worker), world.request_02(idle)), (None, None));
+        world.pass(1);
+        std::mem::swap(&mut worker, &mut idle);
+    }
+    assert_eq!(world.peers.dropped_for(Drop::QueueFull), 3);
+    let request = world.request_02(worker).unwrap();
+    world.part(worker, &request, true, b"small");
+    assert_eq!(world.retrieve(client, &id), ["200", "small"]);
+}
+
+#[test]
+fn a_worker_that_dies_in_a_reply_that_is_too_long_is_lost_as_any() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let worker = world.worker_02();
+    let request = world.request_02(worker).unwrap();
+    for _ in 0..1025 {
+        world.part(worker, &request, false, b"x");
+    }
+    world.detach(worker);
+    let other = world.worker_02();
+    assert!(world.request_02(other).is_none());
+    world.pass(1000);
+    let request = world.request_02(other).unwrap();
+    world.part(other, &request, true, b"short");
+    assert_eq!(world.retrieve(client, &id), ["200", "short"]);
+}
+
+#[test]
 fn a_request_whose_worker_dies_goes_to_another_and_waits_longer_after_each_two() {
     let mut world = World::new();
     let client = world.connect("ada");
@@ -356,6 +471,67 @@ fn a_job_that_takes_too_long_is_given_out_again_and_its_late_reply_dropped() {
     assert_eq!(world.peers.dropped_for(Drop::Unroutable), 1);
     world.reply(other, &request, &[b"done"]);
     assert_eq!(world.retrieve(client, &id), ["200", "done"]);
+}
+
+#[test]
+fn the_time_of_a_job_begins_anew_with_each_worker() {
+    let mut world = World::with(|pool, limits| {
+        limits.work_ms = 60_000;
+        pool.busy_silence_ms = 600_000;
+    });
+    let client = world.connect("ada");
+    let id = world.store(client, b"hard");
+    let first = world.worker();
+    assert!(world.request(first).is_some());
+    world.pass(45_000);
+    let second = world.worker();
+    world.detach(first);
+    let request = world.request(second).unwrap();
+    world.pass(59_999);
+    let idle = world.worker();
+    assert!(world.request(idle).is_none());
+    world.reply(second, &request, &[b"done"]);
+    assert_eq!(world.retrieve(client, &id), ["200", "done"]);
+    assert!(world.peers.drops.is_empty(), "{:?}", world.peers.drops);
+}
+
+#[test]
+fn waiting_for_a_worker_is_no_work() {
+    let mut world = World::with(|pool, limits| {
+        limits.work_ms = 10_000;
+        pool.busy_silence_ms = 10_000;
+    });
+    let client = world.connect("ada");
+    let worker = world.worker();
+    let ids = [&b"1"[..], b"2", b"3"].map(|body| world.store(client, body));
+    for id in &ids {
+        let request = world.request(worker).unwrap();
+        world.pass(6_000);
+        world.reply(worker, &request, &[b"done"]);
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
+    assert!(world.peers.drops.is_empty(), "{:?}", world.peers.drops);
+}
+
+#[test]
+fn a_job_that_was_lost_waits_in_the_pool_longer_than_it_may_work() {
+    let mut world = World::with(|pool, limits| {
+        limits.work_ms = 10_000;
+        pool.wait_ms = 60_000;
+        pool.busy_silence_ms = 600_000;
+    });
+    let client = world.connect("ada");
+    let id = world.store(client, b"1");
+    let first = world.worker();
+    assert!(world.request(first).is_some());
+    world.detach(first);
+    world.pass(15_000);
+    let second = world.worker();
+    let request = world.request(second).unwrap();
+    world.pass(9_999);
+    world.reply(second, &request, &[b"done"]);
+    assert_eq!(world.retrieve(client, &id), ["200", "done"]);
+    assert!(world.peers.drops.is_empty(), "{:?}", world.peers.drops);
 }
 
 #[test]
@@ -484,20 +660,120 @@ fn while_there_are_too_many_bytes_of_replies_nothing_is_given_to_workers() {
     let first = world.store(client, b"1");
     let second = world.store(client, b"2");
     let request = world.request(worker).unwrap();
-    let after = world.request(worker);
-    assert!(after.is_none());
     world.reply(worker, &request, &[&[b'x'; 1000]]);
     world.run();
-    // Both were given to the pool before there was a reply.
-    let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"two"]);
-    let third = world.store(client, b"3");
-    assert!(world.request(worker).is_none());
+    assert!(world.request(worker).is_none(), "what waits has no room for its reply");
     world.close(client, &first);
     let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"three"]);
+    world.reply(worker, &request, &[b"two"]);
     assert_eq!(world.retrieve(client, &second), ["200", "two"]);
-    assert_eq!(world.retrieve(client, &third), ["200", "three"]);
+}
+
+#[test]
+fn a_service_is_given_what_its_ready_workers_take() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let client = world.connect("ada");
+    let ids = [b"0", b"1", b"2", b"3", b"4"].map(|body| world.store(client, body));
+    let workers = [world.worker(), world.worker()];
+    assert_eq!(world.titanic.majordomo.requests(), 2);
+    for (nth, id) in ids.iter().enumerate() {
+        let worker = workers[nth % 2];
+        let request = world.request(worker).unwrap();
+        assert_eq!(request[5], nth.to_string());
+        world.reply(worker, &request, &[b"done"]);
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
+    assert_eq!(world.titanic.majordomo.requests(), 0);
+}
+
+#[test]
+fn a_stored_request_waits_beside_those_of_clients_and_has_its_turn() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    let (client, other, worker) = (world.connect("ada"), world.connect("bob"), world.worker());
+    for body in [b"a", b"b"] {
+        world.begin(other, "echo", &[body]);
+    }
+    let ids = [b"0", b"1"].map(|body| world.store(client, body));
+    world.begin(other, "echo", &[b"c"]);
+    world.begin(other, "echo", &[b"d"]);
+    let mut order = Vec::new();
+    while let Some(request) = world.request(worker) {
+        order.extend_from_slice(&request[5]);
+        world.reply(worker, &request, &[b"done"]);
+    }
+    // One of the stored requests at a time has a place in the line.
+    assert_eq!(order, b"ab0cd1");
+    for id in &ids {
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
+}
+
+#[test]
+fn what_waits_beside_others_is_taken_back_when_there_is_no_room_for_its_reply() {
+    let mut world = World::with(|pool, limits| {
+        pool.heartbeat_ms = 60_000;
+        limits.reply_bytes_max = 1000;
+    });
+    let (client, other) = (world.connect("ada"), world.connect("bob"));
+    let workers = [world.worker(), world.worker()];
+    let first = world.store(client, b"1");
+    for body in [b"a", b"b"] {
+        world.begin(other, "echo", &[body]);
+    }
+    let second = world.store(client, b"2");
+    let (request, of_another) = (world.request(workers[0]).unwrap(), world.request(workers[1]).unwrap());
+    assert_eq!((&request[5], &of_another[5]), (&Bytes::from("1"), &Bytes::from("a")));
+    world.reply(workers[0], &request, &[&[b'x'; 1000]]);
+    world.run();
+    assert_eq!(world.request(workers[0]).unwrap()[5], "b");
+    world.reply(workers[1], &of_another, &[b"done"]);
+    assert!(world.request(workers[1]).is_none());
+    world.close(client, &first);
+    let request = world.request(workers[1]).unwrap();
+    world.reply(workers[1], &request, &[b"two"]);
+    assert_eq!(world.retrieve(client, &second), ["200", "two"]);
+}
+
+#[test]
+fn a_worker_that_reads_again_is_given_what_waits() {
+    let mut world = World::with(|pool, _| pool.heartbeat_ms = 60_000);
+    world.peers = Model::new(1);
+    let (client, worker) = (world.connect("ada"), world.worker());
+    // Its queue is full of the answer to something that it has asked.
+    world.begin(worker, "mmi.service", &[b"echo"]);
+    world.store(client, b"1");
+    let (messages, was_full) = world.peers.read(worker);
+    assert!(was_full && messages.len() == 1);
+    world.titanic.drained(0, worker, &mut world.peers);
+    assert_eq!(world.request(worker).unwrap()[5], "1");
+}
+
+#[test]
+fn a_pool_that_is_full_is_asked_once_at_a_time() {
+    let mut world = World::with(|pool, _| {
+        pool.heartbeat_ms = 60_000;
+        pool.requests_max = 1;
+    });
+    let (client, other) = (world.connect("ada"), world.connect("bob"));
+    let ids: Vec<Bytes> = (0..10_u8).map(|body| world.store(client, &[body])).collect();
+    world.begin(other, "another", &[b"x"]);
+    let refused = |world: &World| {
+        let paused = |state: &State| matches!(state, State::Waiting { from_ms: Some(_), .. });
+        world.titanic.ledger.iter().filter(|(_, entry)| paused(&entry.state)).count()
+    };
+    let worker = world.worker();
+    assert_eq!(refused(&world), 1);
+    world.pass(5_000);
+    assert_eq!(refused(&world), 1, "once a second");
+    world.detach(other);
+    world.pass(1_000);
+    for _ in &ids {
+        let request = world.request(worker).unwrap();
+        world.reply(worker, &request, &[b"done"]);
+    }
+    for id in &ids {
+        assert_eq!(world.retrieve(client, id), ["200", "done"]);
+    }
 }
 
 #[test]
@@ -525,6 +801,47 @@ fn a_client_that_waits_for_too_much_is_not_read() {
     assert!(!world.titanic.accepts(client, &world.peers));
     world.run();
     assert!(world.titanic.accepts(client, &world.peers));
+}
+
+#[test]
+fn an_answer_waits_for_its_client_to_read() {
+    let mut world = World::with(|pool, _| pool.client_requests_max = 3);
+    world.peers = Model::new(1);
+    let client = world.connect("ada");
+    for body in [b"1", b"2", b"3"] {
+        assert!(world.titanic.accepts(client, &world.peers));
+        world.begin(client, "titanic.request", &[b"echo", body]);
+    }
+    assert!(!world.titanic.accepts(client, &world.peers));
+    world.run();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        assert!(!world.titanic.accepts(client, &world.peers), "it has answers to read");
+        let (mut messages, was_full) = world.peers.read(client);
+        assert!(was_full && messages.len() == 1);
+        ids.push(messages.remove(0)[4].clone());
+        world.titanic.drained(world.now, client, &mut world.peers);
+        world.titanic.check(world.now);
+    }
+    assert!(world.titanic.accepts(client, &world.peers));
+    assert!(world.peers.read(client).0.is_empty() && world.peers.drops.is_empty());
+    for id in &ids {
+        world.begin(client, "titanic.reply", &[id]);
+        assert_eq!(world.answer(client, "titanic.reply"), ["300"], "each is the id of one of them");
+    }
+}
+
+#[test]
+fn answers_that_a_client_never_read_are_counted_when_it_goes() {
+    let mut world = World::new();
+    world.peers = Model::new(1);
+    let client = world.connect("ada");
+    for body in [b"1", b"2", b"3"] {
+        world.begin(client, "titanic.request", &[b"echo", body]);
+    }
+    world.run();
+    world.detach(client);
+    assert_eq!(world.peers.dropped_for(Drop::Unroutable), 2);
 }
 
 #[test]
@@ -595,6 +912,62 @@ fn what_the_queue_does_not_take_is_said_or_put_again() {
     world.pass(1000);
     assert_eq!(world.retrieve(client, &id), ["200", "two"]);
     assert!(world.request(worker).is_none(), "it is not worked on again");
+}
+
+#[test]
+fn while_a_reply_waits_to_be_stored_nothing_is_taken_and_nothing_given_to_workers() {
+    let mut world = World::with(|pool, limits| {
+        pool.heartbeat_ms = 60_000;
+        limits.working_max = 2;
+    });
+    let (client, workers) = (world.connect("ada"), [world.worker(), world.worker()]);
+    let ids = [b"0", b"1", b"2", b"3"].map(|body| world.store(client, body));
+    let requests = workers.map(|worker| world.request(worker).unwrap());
+    world.reply(workers[0], &requests[0], &[b"zero"]);
+    let third = world.request(workers[0]).unwrap();
+    let refuse_all = |world: &mut World| {
+        world.queue.poll(&mut world.titanic);
+        while !world.queue.asked.is_empty() {
+            world.queue.answer(world.now, 0, Fate::Refused, &mut world.titanic, &mut world.peers);
+            world.titanic.check(world.now);
+        }
+    };
+    refuse_all(&mut world);
+    world.reply(workers[1], &requests[1], &[b"one"]);
+    for _ in 0..3 {
+        // The disk is full: all that the queue does is to let go.
+        refuse_all(&mut world);
+        world.begin(client, "titanic.request", &[b"echo", b"5"]);
+        assert_eq!(world.answer(client, "titanic.request"), ["500"]);
+        assert!(world.request(workers[0]).is_none() && world.request(workers[1]).is_none());
+        let end = world.now + 1000;
+        while let Some(due) = world.titanic.next_due().filter(|due| *due <= end) {
+            world.now = due;
+            world.titanic.tick(due, &mut world.peers);
+        }
+    }
+    world.pass(1000);
+    let fourth = world.request(workers[1]).unwrap();
+    world.reply(workers[0], &third, &[b"two"]);
+    world.reply(workers[1], &fourth, &[b"three"]);
+    for (id, reply) in ids.iter().zip(["zero", "one", "two", "three"]) {
+        assert_eq!(world.retrieve(client, id), ["200", reply]);
+    }
+    world.store(client, b"5");
+}
+
+#[test]
+fn a_reply_that_waits_to_be_stored_and_is_closed_holds_up_nothing() {
+    let mut world = World::new();
+    let (client, worker) = (world.connect("ada"), world.worker());
+    let id = world.store(client, b"1");
+    let request = world.request(worker).unwrap();
+    world.reply(worker, &request, &[b"one"]);
+    world.queue.poll(&mut world.titanic);
+    world.queue.answer(0, 0, Fate::Refused, &mut world.titanic, &mut world.peers);
+    assert_eq!(world.close(client, &id), ["200"]);
+    world.store(client, b"2");
+    assert!(world.request(worker).is_some());
 }
 
 #[test]

@@ -257,6 +257,16 @@ impl Hub {
         self.lock().exchange.has_read_storage()
     }
 
+    /// Whether the exchange wants something of its queue.
+    pub(super) fn wants_storage(&self) -> bool {
+        self.lock().exchange.wants_storage()
+    }
+
+    /// Answers to a peer that wait for the queue.
+    pub(super) fn owed(&self, peer: PeerId) -> usize {
+        self.lock().exchange.owed(peer)
+    }
+
     /// Waits until the exchange wants something of its queue.
     pub(super) async fn storage_wanted(&self) {
         self.wants_storage.woken().await;

@@ -170,10 +170,12 @@ impl Service for Member {
     }
 
     fn is_done(&self) -> bool {
-        self.out.is_empty() && self.outbox.is_empty() && (self.is_held || self.inbox.is_empty())
+        let is_handed_over = self.is_held || self.inbox.is_empty();
+        // Whoever owes nothing any more has queued what it owed.
+        is_handed_over && self.hub.owed(self.id) == 0 && self.out.is_empty() && self.outbox.is_empty()
     }
 
     fn unconfirmed(&self) -> usize {
-        self.inbox.len()
+        self.inbox.len() + self.hub.owed(self.id)
     }
 }

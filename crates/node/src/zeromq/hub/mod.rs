@@ -22,4 +22,4 @@ pub(super) use core::Hub;
 pub(super) use member::Member;
 pub(super) use outbox::Outbox;
 pub(super) use start::exchange;
-pub(super) use storage::Storage;
+pub(super) use storage::{Storage, StorageQueue};

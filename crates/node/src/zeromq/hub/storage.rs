@@ -1,12 +1,12 @@
 //! The queue in which an exchange keeps things: its requests to the shards, and what they say.
 //!
 //! ```text
-//!  create the queue ─▶ describe it ─▶ set its group ─▶ subscribe ─▶ count until all is delivered ─▶ serve
-//!        ▲               (is it fit?)                                                                 │
-//!        └─────────── after a while ◀── the subscription ended, or a put's outcome is not known ──────┘
+//!  create the queue ─▶ describe it ─▶ set it up ─▶ subscribe ─▶ count until all is delivered ─▶ serve
+//!        ▲               (is it fit?)                                                             │
+//!        └─────────── after a while ◀── the subscription ended, or a put's outcome is not known ──┘
 //! ```
 //!
-//! Everything in the queue is leased by this one subscription, for as long as leases can be, and settled when the
+//! Everything in the queue is leased by this one subscription, again whenever a lease runs out, and settled when the
 //! exchange says so. What the shards know of time comes with what they say, so that no clock is read here.
 
 use std::collections::{HashMap, VecDeque};
@@ -31,15 +31,24 @@ use crate::zeromq::mailbox::{Event, Mailbox};
 const RETRY_MIN: Duration = Duration::from_millis(20);
 /// And at the latest after this long.
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// The longest lease that can be asked for, 49 days. One that runs out costs a delivery and nothing else.
-const LEASE_MS: u32 = u32::MAX;
+/// For how long records are leased, 5 minutes. A lease that runs out costs a delivery and nothing else. One that a shard
+/// did not end with its subscription, as it was overloaded then, keeps its record from the next one for as long.
+const LEASE_MS: u32 = 300_000;
+
+/// The queue of an exchange.
+#[derive(Debug, Clone)]
+pub(in crate::zeromq) struct StorageQueue {
+    pub(in crate::zeromq) name: DestinationName,
+    /// How large a message it has to take.
+    pub(in crate::zeromq) record_bytes_max: u64,
+}
 
 /// See the module.
 pub(in crate::zeromq) struct Storage {
     hub: Arc<Hub>,
     tie: Box<dyn Tie>,
     mailbox: Arc<Mailbox>,
-    queue: DestinationName,
+    queue: StorageQueue,
     drops: Drops,
     stage: Stage,
     retry: Duration,
@@ -58,6 +67,8 @@ enum Stage {
     },
     Creating(u64),
     Checking(u64),
+    /// It takes less than the exchange may store.
+    Enlarging(u64),
     Grouping(u64),
     Counting(u64),
     /// Not everything had been delivered.
@@ -77,7 +88,7 @@ impl Storage {
     pub(in crate::zeromq) fn new(
         hub: Arc<Hub>,
         shards: &dyn Shards,
-        queue: DestinationName,
+        queue: StorageQueue,
         drops: Drops,
     ) -> Self {
         let mailbox = Arc::new(Mailbox::default());
@@ -95,11 +106,19 @@ impl Storage {
         }
     }
 
-    /// Serves the exchange for ever.
-    pub(in crate::zeromq) async fn run(mut self) {
+    /// Serves the exchange until its peers are gone, and then until all that came of them is done, or so much time has
+    /// passed.
+    pub(in crate::zeromq) async fn run(mut self, gone: impl Future<Output = ()>, drain_timeout: Duration) {
         let mut events = VecDeque::new();
+        let mut end = None;
+        tokio::pin!(gone);
         loop {
-            self.advance(Instant::now());
+            let now = Instant::now();
+            self.advance(now);
+            let is_idle = self.under_way.is_empty() && !self.hub.wants_storage();
+            if end.is_some_and(|end| is_idle || end <= now) {
+                return;
+            }
             let again_at = match self.stage {
                 Stage::Down { again_at } if self.under_way.is_empty() => again_at,
                 Stage::Recounting { again_at } => Some(again_at),
@@ -108,7 +127,9 @@ impl Storage {
             tokio::select! {
                 () = self.mailbox.wakeup().woken() => {}
                 () = self.hub.storage_wanted() => {}
-                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {}
+                () = &mut gone, if end.is_none() => end = Some(Instant::now() + drain_timeout),
+                () = sleep_until(end.unwrap_or(now)), if end.is_some() => {}
+                () = sleep_until(again_at.unwrap_or(now)), if again_at.is_some() => {}
             }
             self.mailbox.take(&mut events);
             for event in events.drain(..) {
@@ -122,7 +143,9 @@ impl Storage {
         match self.stage {
             // Until everything is answered, it is not known what a new beginning would find.
             Stage::Down { again_at } if self.under_way.is_empty() && again_at.is_none_or(|at| at <= now) => {
-                let (destination, settings) = (self.queue.clone(), DestinationSettings::queue());
+                let mut settings = DestinationSettings::queue();
+                settings.message_bytes_max = self.queue.record_bytes_max;
+                let destination = self.queue.name.clone();
                 let id = self.submit(Request::CreateDestination { destination, settings });
                 self.stage = Stage::Creating(id);
             }
@@ -143,12 +166,12 @@ impl Storage {
     fn ask(&mut self, request: StorageRequest) {
         let (request, under_way) = match request {
             StorageRequest::Put { token, message } => {
-                let (destination, messages) = (self.queue.clone(), vec![message]);
+                let (destination, messages) = (self.queue.name.clone(), vec![message]);
                 let put = Put { destination, stamp: None, expected_last: None, messages };
                 (Request::Put(put), UnderWay::Put { token })
             }
             StorageRequest::Settle { receipts } => {
-                let (destination, group) = (self.queue.clone(), GroupName::default_group());
+                let (destination, group) = (self.queue.name.clone(), GroupName::default_group());
                 let settle = Settle { destination, group, verdict: Verdict::Ack, receipts };
                 (Request::Settle(settle), UnderWay::Settle)
             }
@@ -194,7 +217,7 @@ impl Storage {
         let refusal = refusal(refused.code);
         self.hub.handle_storage([StorageEvent::Refused { token, refusal }]);
         if self.drops.admits_line().is_some() {
-            warn!(endpoint = self.drops.endpoint(), queue = %self.queue, error = %refused, "a request or a reply could not be stored");
+            warn!(endpoint = self.drops.endpoint(), queue = %self.queue.name, error = %refused, "a request or a reply could not be stored");
         }
         if refusal == Refusal::Unknown {
             self.begin_anew(&refused, now);
@@ -229,17 +252,19 @@ impl Storage {
                     self.begin_anew(&error, now)
                 }
                 _ => {
-                    let destination = self.queue.clone();
+                    let destination = self.queue.name.clone();
                     self.stage = Stage::Checking(self.submit(Request::DescribeDestination { destination }));
                 }
             },
             (Stage::Checking(of), Response::Destination(info)) if of == id => match unfit(&info.settings) {
                 Some(why) => {
-                    let text = format!("the queue exists and {why}: it would lose requests");
+                    let text = format!("the queue exists and {why}: it cannot keep requests");
                     self.begin_anew(&ErrorReply::new(ErrorCode::InvalidSettings, text), now);
                 }
+                None if info.settings.message_bytes_max < self.queue.record_bytes_max => self.enlarge(*info),
                 None => self.set_group(&info),
             },
+            (Stage::Enlarging(of), Response::Done { .. }) if of == id => self.update_group(),
             (Stage::Grouping(of), Response::Done { .. }) if of == id => self.subscribe(),
             (Stage::Counting(of), Response::Destination(info)) if of == id => self.handle_count(&info, now),
             (stage, Response::Error(error)) if stage.awaits(id) || self.subscription == Some(id) => {
@@ -249,29 +274,34 @@ impl Storage {
         }
     }
 
-    /// Nothing may be given up by the group, whatever new queues are made with.
+    /// What the endpoint reads has to fit, whatever the queue was made with, and whatever other destinations take.
+    fn enlarge(&mut self, info: DestinationInfo) {
+        let (destination, mut settings) = (self.queue.name.clone(), info.settings);
+        settings.message_bytes_max = self.queue.record_bytes_max;
+        self.stage = Stage::Enlarging(self.submit(Request::UpdateDestination { destination, settings }));
+    }
+
     fn set_group(&mut self, info: &DestinationInfo) {
-        let mut settings = GroupSettings::default();
-        settings.lease_ms = u64::from(LEASE_MS);
-        settings.leased_max = u32::MAX;
-        let is_set = info.groups.first().is_some_and(|group| group.settings == settings);
-        if is_set {
-            return self.subscribe();
-        }
-        let (destination, group) = (self.queue.clone(), GroupName::default_group());
+        let is_set = info.groups.first().is_some_and(|group| group.settings == group_settings());
+        if is_set { self.subscribe() } else { self.update_group() }
+    }
+
+    fn update_group(&mut self) {
+        let (destination, group) = (self.queue.name.clone(), GroupName::default_group());
+        let settings = group_settings();
         self.stage = Stage::Grouping(self.submit(Request::UpdateGroup { destination, group, settings }));
     }
 
     fn subscribe(&mut self) {
         self.hub.handle_storage([StorageEvent::Opened]);
-        let (destination, group) = (self.queue.clone(), GroupName::default_group());
+        let (destination, group) = (self.queue.name.clone(), GroupName::default_group());
         let subscribe = Subscribe { destination, group, credit: u32::MAX, lease_ms: LEASE_MS };
         self.subscription = Some(self.submit(Request::Subscribe(subscribe)));
         self.count();
     }
 
     fn count(&mut self) {
-        let destination = self.queue.clone();
+        let destination = self.queue.name.clone();
         self.stage = Stage::Counting(self.submit(Request::DescribeDestination { destination }));
     }
 
@@ -281,7 +311,7 @@ impl Storage {
         if self.hub.has_read_storage() {
             self.stage = Stage::Serving;
             self.retry = RETRY_MIN;
-            info!(endpoint = self.drops.endpoint(), queue = %self.queue, messages, "the stored requests are read");
+            info!(endpoint = self.drops.endpoint(), queue = %self.queue.name, messages, "the stored requests are read");
             return;
         }
         self.stage = Stage::Recounting { again_at: now + self.retry };
@@ -291,7 +321,7 @@ impl Storage {
     /// The queue cannot be used, or what it holds is not known: everything is read again, after a while.
     fn begin_anew(&mut self, error: &ErrorReply, now: Instant) {
         if self.drops.admits_line().is_some() {
-            warn!(endpoint = self.drops.endpoint(), queue = %self.queue, %error, "the queue of stored requests cannot be used, and is opened again");
+            warn!(endpoint = self.drops.endpoint(), queue = %self.queue.name, %error, "the queue of stored requests cannot be used, and is opened again");
         }
         if let Some(subscription) = self.subscription.take() {
             self.submit(Request::Unsubscribe { subscription });
@@ -304,8 +334,16 @@ impl Storage {
 
 impl Stage {
     fn awaits(self, id: u64) -> bool {
-        matches!(self, Self::Checking(of) | Self::Grouping(of) | Self::Counting(of) if of == id)
+        matches!(self, Self::Checking(of) | Self::Enlarging(of) | Self::Grouping(of) | Self::Counting(of) if of == id)
     }
+}
+
+/// Nothing may be given up by the group, whatever new queues are made with.
+fn group_settings() -> GroupSettings {
+    let mut settings = GroupSettings::default();
+    settings.lease_ms = u64::from(LEASE_MS);
+    settings.leased_max = u32::MAX;
+    settings
 }
 
 /// Why a queue that somebody else has made would not keep everything.
@@ -315,6 +353,10 @@ fn unfit(settings: &DestinationSettings) -> Option<&'static str> {
     }
     if settings.overflow != Overflow::Refuse {
         return Some("drops the oldest messages when it is full");
+    }
+    // A request goes when its reply is stored: a full queue would stay so.
+    if settings.messages_max > 0 || settings.bytes_max > 0 {
+        return Some("can be full, so that a reply has no room beside its request");
     }
     (settings.age_max_ms > 0 || settings.ttl_default_ms > 0).then_some("drops old messages")
 }
@@ -345,7 +387,11 @@ mod tests {
             unfit(&settings)
         };
         assert_eq!(with(|_| {}), None);
-        assert_eq!(with(|settings| settings.messages_max = 10), None, "it then refuses, which is said");
+        assert!(
+            with(|settings| settings.messages_max = 10).is_some(),
+            "it has to take a reply for what it holds"
+        );
+        assert!(with(|settings| settings.bytes_max = 1 << 40).is_some());
         assert!(with(|settings| settings.kind = DestinationKind::Stream).is_some());
         assert!(with(|settings| settings.overflow = Overflow::DropOldest).is_some());
         assert!(with(|settings| settings.age_max_ms = 1).is_some());
