@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::exchange::own::own;
 use crate::exchange::{Drop, Frames, PeerId};
 
 /// What a frame costs beside its bytes.
@@ -145,7 +146,7 @@ impl<R> Requests<R> {
             client,
             service,
             back,
-            body,
+            body: own(&body),
             deadline_ms,
             worker: None,
             started_ms: 0,
@@ -215,7 +216,7 @@ impl<R> Requests<R> {
     pub(super) fn join(&mut self, id: RequestId, part: Frames) {
         let Some(request) = self.table.get_mut(&id) else { return };
         let bytes = weigh(&part);
-        request.joined.extend(part);
+        request.joined.extend(own(&part));
         request.bytes += bytes;
         self.bytes += bytes;
     }

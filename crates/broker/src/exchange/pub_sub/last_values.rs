@@ -87,7 +87,7 @@ impl LastValues {
             }
             return Put { new: None, replaced };
         }
-        let frames = own(frames, bytes);
+        let frames = own(frames);
         let new = self.next;
         self.next = Version(new.0 + 1);
         let (topic, replaced) = match self.by_topic.get_mut(topic) {

@@ -8,6 +8,7 @@ use super::dialect::{Back, Mdp};
 use super::limits::RepeatLimits;
 use super::mmi;
 use super::repeats::{Asker, Repeats};
+use crate::exchange::own::own;
 use crate::exchange::pool::{Pool, PoolLimits, Refused};
 use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Verb};
 
@@ -100,7 +101,7 @@ impl Majordomo {
 
     fn handle_client(&mut self, now_ms: u64, peer: PeerId, request: ClientRequest, peers: &mut dyn Peers) {
         let ClientRequest { version, address, service, mut body } = request;
-        let back = Back::Client { version, address };
+        let back = Back::Client { version, address: own(&address) };
         if service.is_management() {
             return mmi::answer(&self.pool, self.own, peer, &back, &service, &body, peers);
         }

@@ -152,12 +152,11 @@ impl Repeats {
     pub(super) fn answer(&mut self, now_ms: u64, job: PeerId, reply: &Frames) -> Option<Arc<Name>> {
         let name = self.jobs.remove(&job)?;
         let entry = self.entries.get_mut(&name)?;
-        let frames_bytes = reply.iter().map(Bytes::len).sum();
         let bytes = KEPT_BYTES
             .saturating_add(weigh(reply))
             .saturating_add(name.service.len())
             .saturating_add(name.id.as_bytes().len());
-        entry.state = State::Answered { reply: own(reply, frames_bytes), bytes };
+        entry.state = State::Answered { reply: own(reply), bytes };
         let clients = &self.clients;
         entry.asker.take_if(|asker| !clients.contains_key(&asker.peer));
         self.bytes = self.bytes.saturating_add(bytes);

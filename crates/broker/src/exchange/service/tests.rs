@@ -865,3 +865,25 @@ fn parts_that_are_dropped_take_no_memory() {
     world.reply(other, &request, b"\x04", b"hi");
     assert_eq!(world.only(second)[3], "hi");
 }
+
+#[test]
+fn a_request_that_waits_or_is_worked_on_keeps_nothing_else_alive_of_what_was_read() {
+    for has_worker in [false, true] {
+        let mut world = World::new();
+        let worker = has_worker.then(|| world.worker_02(b"echo"));
+        let client = world.attach();
+        // Long enough that no frame is a copy for being short, and with an address before it.
+        let block = bytes::Bytes::from(
+            [&b"an address of many bytes, as of a proxy"[..], b"MDPC02\x01echo", &[7; 60_000]].concat(),
+        );
+        let at = |range: std::ops::Range<usize>| block.slice(range);
+        let message = vec![at(0..39), at(39..39), at(39..45), at(45..46), at(46..50), at(50..150)];
+        world.send(client, message);
+        world.peers.read(client);
+        if let Some(worker) = worker {
+            assert_eq!(world.read(worker).len(), 1);
+        }
+        assert_eq!(world.broker.pool.requests_len(), 1);
+        assert!(block.is_unique(), "with a worker: {has_worker}");
+    }
+}

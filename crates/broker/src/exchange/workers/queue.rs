@@ -6,6 +6,7 @@ use bytes::Bytes;
 use swarmmq_protocol::zeromq::ppp::{ADDRESS_FRAME_BYTES_MAX, ADDRESS_FRAMES_MAX, PppMessage};
 
 use super::dialect::Ppp;
+use crate::exchange::own::own;
 use crate::exchange::pool::{Pool, PoolLimits, Refused};
 use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb};
 
@@ -80,7 +81,7 @@ impl ParanoidPirate {
         if body.is_empty() {
             return peers.dropped(peer, Drop::Malformed);
         }
-        self.pool.request(now_ms, peer, SERVICE, frames, body, peers);
+        self.pool.request(now_ms, peer, SERVICE, own(&frames), body, peers);
     }
 }
 
