@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use own::own;
 pub use pool::PoolLimits;
 pub use pub_sub::{PubSub, PubSubLimits};
 pub use request_reply::RequestReply;
@@ -270,5 +271,10 @@ pub trait Exchange: Send {
     /// Whether it has read all that its queue holds, so that it need not be told how much that is.
     fn has_read_storage(&self) -> bool {
         true
+    }
+
+    /// Whether its queue has refused something for now that it will ask for again.
+    fn has_refused_by_storage(&self) -> bool {
+        false
     }
 }

@@ -8,8 +8,9 @@ use super::Frames;
 /// would keep all of it alive; a larger one mostly is a buffer of its own.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 
-/// The frames in memory that nothing else shares, where they are small.
-pub(super) fn own(frames: &[Bytes]) -> Frames {
+/// The frames in memory that nothing else shares, where they are small: for what is kept longer than the message it came in.
+#[must_use]
+pub fn own(frames: &[Bytes]) -> Frames {
     let bytes = frames.iter().map(Bytes::len).sum();
     if bytes > COPIED_BYTES_MAX {
         return frames.to_vec();

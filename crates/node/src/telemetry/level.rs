@@ -61,9 +61,10 @@ pub(crate) fn parse(text: &str) -> Result<EnvFilter, LevelError> {
         }
         directives.push(if module.is_empty() { level } else { format!("{module}={level}") });
     }
-    // What consensus says of its ordinary work would drown what the node says.
-    if !directives.iter().any(|directive| directive.starts_with("openraft")) {
-        directives.push("openraft=warn".to_owned());
+    // What consensus says of its ordinary work, warnings at each start among it, would drown what the node says.
+    let is_off = directives.iter().any(|directive| directive == "off");
+    if !is_off && !directives.iter().any(|directive| directive.starts_with("openraft")) {
+        directives.push("openraft=error".to_owned());
     }
     EnvFilter::builder().parse(directives.join(",")).map_err(|_| LevelError::Module { word: text.to_owned() })
 }
@@ -125,6 +126,16 @@ mod tests {
         for text in ["info", "WARN", "info,swarmmq_node=debug", "off, swarmmq_node::native=trace"] {
             assert!(parse(text).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn consensus_says_no_more_than_it_is_asked_to() {
+        let directives = |text: &str| parse(text).unwrap().to_string();
+        for text in ["debug", "info", "error", "info,swarmmq_node=debug"] {
+            assert!(directives(text).contains("openraft=error"), "{}", directives(text));
+        }
+        assert!(directives("info,openraft=debug").contains("openraft=debug"));
+        assert_eq!(directives("off"), "off");
     }
 
     #[test]

@@ -107,8 +107,8 @@ pub(super) struct FrameDecoder {
 }
 
 impl FrameDecoder {
-    /// A decoder of messages that count, with [`FRAME_SLOT_BYTES`] for each frame, at most `size_max` bytes. Commands have
-    /// the same limit.
+    /// A decoder of messages that count, with [`FRAME_SLOT_BYTES`] for each frame, at most `size_max` bytes, the commands
+    /// between their frames included. A command has the same limit.
     pub(super) fn new(size_max: usize) -> Self {
         Self { size_max, is_starved: true, ..Self::default() }
     }
@@ -129,6 +129,10 @@ impl FrameDecoder {
     pub(super) fn poll(&mut self) -> Result<Option<Traffic>, FrameError> {
         while let Some((header, body)) = self.next_frame()? {
             if header.is_command {
+                // What stands between the frames of a message is kept alive by them, as it was read with them.
+                if !self.frames.is_empty() {
+                    self.counted += body.len() + FRAME_SLOT_BYTES;
+                }
                 return Ok(Some(Traffic::Command(header, body)));
             }
             self.counted += body.len() + FRAME_SLOT_BYTES;
@@ -258,6 +262,9 @@ mod tests {
             bytes = &bytes[1 + width + length..];
             let body = Bytes::copy_from_slice(body);
             if is_command {
+                if !frames.is_empty() {
+                    counted += length as u128 + 64;
+                }
                 out.push(Traffic::Command(Header { has_more, is_command, length }, body));
                 continue;
             }
@@ -342,6 +349,21 @@ mod tests {
             let body = &decoder.apart.as_ref().expect("it is collected apart").body;
             assert!(body.len() == sent && body.capacity() <= BODY_GROWTH * sent, "{}", body.capacity());
         }
+    }
+
+    #[test]
+    fn commands_between_the_frames_of_a_message_count() {
+        let mut decoder = FrameDecoder::new(SIZE_MAX);
+        let command = [&[6, 0, 0, 0, 0, 0, 0, 7, 0][..], &[0; 7 * 256]].concat();
+        let mut read = || {
+            decoder.push(&[&[1, 1, b'x'][..], &command].concat());
+            std::iter::from_fn(|| decoder.poll().transpose()).collect::<Result<Vec<_>, _>>()
+        };
+        assert!((0..3).all(|_| read().is_ok()));
+        assert!(
+            matches!(read(), Err(FrameError::TooLarge { .. })),
+            "each frame keeps alive what was read with it"
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ const FED_WHOLE_BYTES_MAX: usize = 512;
 /// What encryption adds to a frame at most: the command's name, a nonce, an authenticator, flags.
 const ENCRYPTED_EXTRA_BYTES: usize = 64;
 /// Messages that are looked for at most before anybody wants them, to find a PING behind them.
-const READY_MAX: usize = 1024;
+const READY_MAX: usize = 4096;
 /// A peer silent for this long after our PING may be given up by its own side, tenths of a second: 0, never.
 const PING_TTL: u16 = 0;
 
@@ -341,13 +341,13 @@ impl Zmtp for OmqConnection {
         }
     }
 
-    fn look_ahead(&mut self) -> Result<(), ZmtpError> {
+    fn look_ahead(&mut self) -> Result<bool, ZmtpError> {
         while self.ready.len() < READY_MAX
             && let Some(message) = self.next_message()?
         {
             self.ready.push_back(message);
         }
-        Ok(())
+        Ok(self.ready.len() < READY_MAX)
     }
 
     fn heartbeat_ttl(&self) -> Option<Duration> {
@@ -483,7 +483,7 @@ mod tests {
         connection
             .handle_input(&[&handshake()[..], b"\x00\x01a\x00\x01b\x04\x07\x04PING\x00\x00"].concat())
             .unwrap();
-        connection.look_ahead().unwrap();
+        assert!(connection.look_ahead().unwrap(), "more may be read");
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let filled = connection.transmit(&mut slices);
         let sent: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();

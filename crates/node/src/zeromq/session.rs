@@ -72,6 +72,8 @@ pub(super) trait Service: Send {
     fn handle_rights(&mut self, principal: &Principal);
     /// A delivery has been written.
     fn handle_written(&mut self, subscription: u64, bytes: usize);
+    /// The peer does not take what is written, and more of it than may wait in the session.
+    fn handle_full(&mut self) {}
     /// A message was taken, and there is nobody to get it any more.
     fn handle_unsent(&mut self) {}
     /// Nothing more is read of the peer: what is under way is to be finished and nothing to be begun.
@@ -392,7 +394,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 }
             }
         }
-        true
+        !self.is_cut_off
     }
 
     /// Takes the answers that are there, as long as there is room for them.
@@ -412,6 +414,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             if let Some((subscription, bytes)) = outgoing.delivered {
                 self.deliveries.push_back((end, subscription, bytes));
             }
+        }
+        if self.wire.zmtp.transmit_pending() >= self.limits.send_queue_bytes {
+            self.service.handle_full();
         }
     }
 
@@ -484,7 +489,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                     }
                     false => {
                         self.ahead = self.ahead.saturating_add(bytes);
-                        result.and_then(|()| self.wire.zmtp.look_ahead())
+                        result.and_then(|()| self.wire.zmtp.look_ahead()).map(|has_room| {
+                            if !has_room {
+                                self.ahead = READ_AHEAD_BYTES;
+                            }
+                        })
                     }
                 };
                 if let Err(error) = looked {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use swarmmq_broker::exchange::own;
 
 use super::chunks::{COPIED_BYTES_MAX, put_header};
 
@@ -20,15 +21,21 @@ impl SharedMessage {
     pub fn new(frames: Vec<Bytes>) -> Self {
         let bytes = bytes_of(&frames);
         // A large one is not copied at all.
-        let plain = (bytes < COPIED_BYTES_MAX).then(|| {
-            let mut out = BytesMut::with_capacity(bytes + 9 * frames.len());
-            for (nth, frame) in frames.iter().enumerate() {
-                put_header(&mut out, frame.len(), nth + 1 < frames.len());
-                out.extend_from_slice(frame);
-            }
-            out.freeze()
-        });
-        Self { frames, bytes, plain }
+        if bytes >= COPIED_BYTES_MAX {
+            return Self { frames, bytes, plain: None };
+        }
+        let mut out = BytesMut::with_capacity(bytes + 9 * frames.len());
+        let mut ends = Vec::with_capacity(frames.len());
+        for (nth, frame) in frames.iter().enumerate() {
+            put_header(&mut out, frame.len(), nth + 1 < frames.len());
+            out.extend_from_slice(frame);
+            ends.push(out.len());
+        }
+        let plain = out.freeze();
+        // It may wait long for one that does not read, and must not keep alive all that was read with it.
+        let frames =
+            frames.iter().zip(ends).map(|(frame, end)| plain.slice(end - frame.len()..end)).collect();
+        Self { frames, bytes, plain: Some(plain) }
     }
 
     /// Its frames.
@@ -54,6 +61,13 @@ pub(super) enum Outbound {
 }
 
 impl Outbound {
+    /// The same in memory of its own.
+    pub(super) fn detach(&mut self) {
+        if let Self::Own(frames) = self {
+            *frames = own(frames);
+        }
+    }
+
     /// Its frames.
     pub(super) fn frames(&self) -> &[Bytes] {
         match self {

@@ -98,10 +98,11 @@ pub trait Zmtp: Send {
     fn poll_message(&mut self) -> Result<Option<Frames>, ZmtpError>;
 
     /// Looks for commands behind messages that nobody wants yet, which are kept for [`poll_message`](Self::poll_message).
+    /// Says whether more may be read to be looked at.
     ///
     /// # Errors
     /// As of [`poll_message`](Self::poll_message).
-    fn look_ahead(&mut self) -> Result<(), ZmtpError>;
+    fn look_ahead(&mut self) -> Result<bool, ZmtpError>;
 
     /// For how long the peer may be silent, by the last PING it sent.
     fn heartbeat_ttl(&self) -> Option<Duration>;

@@ -1,10 +1,11 @@
 //! RFC 24/ZMTP-PLAIN, byte for byte.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use swarmmq_node::config::{SecurityConfig, parse};
 use swarmmq_node::security::Gate;
-use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Multipart, Reason, Security};
+use swarmmq_node::zeromq::{Bind, EndpointKind, EndpointOptions, Limits, Multipart, Reason, Security};
 use swarmmq_protocol::DestinationName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -37,7 +38,11 @@ pub(crate) fn plain_endpoint(kind: EndpointKind, gate: &Arc<Gate>) -> Endpoint {
 fn endpoint(gate: &Arc<Gate>, null: bool) -> Endpoint {
     let bind = Bind::Tcp(([127, 0, 0, 1], 0).into());
     let security = Security { null, plain: true, ..Security::default() };
-    Endpoint::guarded(EndpointOptions::new("test", EndpointKind::Durable, bind).security(security), gate)
+    // Who is cut off is not waited for.
+    let mut limits = Limits::default();
+    limits.drain_timeout = Duration::from_secs(3600);
+    let options = EndpointOptions::new("test", EndpointKind::Durable, bind).security(security).limits(limits);
+    Endpoint::guarded(options, gate)
 }
 
 fn hello(name: &str, password: &str) -> Vec<u8> {

@@ -406,6 +406,24 @@ async fn an_endpoint_that_stops_stores_the_reply_that_it_has_read() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_stops_stores_the_reply_that_was_refused_when_it_stopped() {
+    let (endpoint, mut client) = beside_a_model().await;
+    store(&mut client, "hello").await;
+    let mut worker = endpoint.peer("DEALER").await;
+    worker.send(&["", "MDPW01", "\u{1}", "echo"]).await;
+    let asked = request(&mut worker).await;
+    endpoint.model.with(|state| state.refuses = Some(ErrorCode::Overloaded));
+    answer(&mut worker, &asked, b"hi").await;
+    until("it is refused", || endpoint.model.with(|state| state.refused > 0)).await;
+    endpoint.stop.cancel();
+    client.closed().await;
+    worker.closed().await;
+    endpoint.model.with(|state| state.refuses = None);
+    endpoint.listening.stopped().await;
+    assert_eq!(endpoint.model.with(|state| state.stored.len()), 2, "the reply is stored");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_stops_says_what_became_of_a_request_under_way() {
     let (endpoint, mut client) = beside_a_model().await;
     store(&mut client, "hello").await;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::exchange::own::own;
-use crate::exchange::{Drop, Frames, PeerId};
+use crate::exchange::{Drop, Frames, PeerId, own};
 
 /// What a frame costs beside its bytes.
 const FRAME_OVERHEAD_BYTES: usize = 32;

@@ -5,8 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::super::Frames;
-use super::super::own::own;
+use super::super::{Frames, own};
 use super::limits::PubSubLimits;
 
 /// What a value is counted for besides its bytes: about what it costs in the two maps that hold it.

@@ -8,9 +8,8 @@ use super::dialect::{Back, Mdp};
 use super::limits::RepeatLimits;
 use super::mmi;
 use super::repeats::{Asker, Repeats};
-use crate::exchange::own::own;
 use crate::exchange::pool::{Pool, PoolLimits, Refused};
-use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Verb};
+use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Verb, own};
 
 /// A Majordomo broker.
 #[derive(Debug)]

@@ -14,9 +14,8 @@ use swarmmq_protocol::zeromq::mdp::RequestId;
 
 use super::dialect::Back;
 use super::limits::RepeatLimits;
-use crate::exchange::own::own;
 use crate::exchange::pool::weigh;
-use crate::exchange::{Frames, PeerId};
+use crate::exchange::{Frames, PeerId, own};
 
 /// What a kept reply is counted for besides its frames and names: about what it costs in the maps that hold it.
 pub(super) const KEPT_BYTES: usize = 512;

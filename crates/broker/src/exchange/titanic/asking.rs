@@ -8,7 +8,7 @@ use super::broker::Titanic;
 use super::clients::Ask;
 use super::ledger::{Entry, Place, State};
 use super::record::{Kind, Record, body, weigh};
-use crate::exchange::{Drop, Frames, PeerId, Peers, Verb};
+use crate::exchange::{Drop, Frames, PeerId, Peers, Verb, own};
 
 impl Titanic {
     /// A client asks one of the three services.
@@ -24,7 +24,7 @@ impl Titanic {
             return peers.dropped(peer, Drop::Forbidden);
         }
         let parsed = Request::parse(service.as_bytes(), &body);
-        let ask = Ask { peer, version, address, service };
+        let ask = Ask { peer, version, address: own(&address), service };
         match parsed {
             Ok(Request::Store { service, body }) => self.store(ask, &service, &body, peers),
             Ok(Request::Retrieve(id)) => self.retrieve(ask, id, peers),

@@ -236,6 +236,10 @@ impl Exchange for Titanic {
         self.follow_up(now_ms, peers);
     }
 
+    fn has_refused_by_storage(&self) -> bool {
+        self.ledger.has_refused_replies()
+    }
+
     fn has_read_storage(&self) -> bool {
         self.is_open || self.recovery.is_none()
     }

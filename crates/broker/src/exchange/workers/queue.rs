@@ -6,9 +6,8 @@ use bytes::Bytes;
 use swarmmq_protocol::zeromq::ppp::{ADDRESS_FRAME_BYTES_MAX, ADDRESS_FRAMES_MAX, PppMessage};
 
 use super::dialect::Ppp;
-use crate::exchange::own::own;
 use crate::exchange::pool::{Pool, PoolLimits, Refused};
-use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb};
+use crate::exchange::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb, own};
 
 /// The one service of the pool. To the node the empty name is the endpoint's.
 const SERVICE: Bytes = Bytes::from_static(b"");

@@ -252,6 +252,11 @@ impl Hub {
         std::iter::from_fn(|| state.exchange.poll_storage()).collect()
     }
 
+    /// Whether the queue has refused something for now that the exchange will ask for again.
+    pub(super) fn has_refused_by_storage(&self) -> bool {
+        self.lock().exchange.has_refused_by_storage()
+    }
+
     /// Whether the exchange knows all that its queue holds.
     pub(super) fn has_read_storage(&self) -> bool {
         self.lock().exchange.has_read_storage()

@@ -143,6 +143,10 @@ impl Service for Member {
         Some(Outgoing { message, delivered: None })
     }
 
+    fn handle_full(&mut self) {
+        self.outbox.set_behind();
+    }
+
     fn handle_unsent(&mut self) {
         self.count_unsent(1);
     }

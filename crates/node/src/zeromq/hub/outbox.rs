@@ -16,6 +16,8 @@ pub(in crate::zeromq) struct Outbox {
     /// What the queue holds, to be looked at without its lock. It becomes more only while the hub is locked.
     messages: AtomicUsize,
     bytes: AtomicUsize,
+    /// The peer does not take what is written to it.
+    is_behind: AtomicBool,
     /// It has become crowded since it was emptied, and who filled it was told.
     is_crowded: AtomicBool,
     messages_max: usize,
@@ -63,6 +65,7 @@ impl Outbox {
             queue: Mutex::default(),
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            is_behind: AtomicBool::new(false),
             is_crowded: AtomicBool::new(false),
             messages_max,
             bytes_max,
@@ -83,6 +86,10 @@ impl Outbox {
     pub(super) fn append(&self, staged: &mut Staged) -> bool {
         let mut queue = self.queue();
         let was_empty = queue.messages.is_empty();
+        if self.is_behind.load(Ordering::Relaxed) {
+            // They will wait, and must not keep alive all that was read with them.
+            staged.messages.iter_mut().for_each(Outbound::detach);
+        }
         self.messages.fetch_add(staged.messages.len(), Ordering::Relaxed);
         self.bytes.fetch_add(std::mem::take(&mut staged.bytes), Ordering::Relaxed);
         if was_empty {
@@ -128,9 +135,17 @@ impl Outbox {
         is_crowded && !self.is_crowded.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes that a message did not fit.
-    pub(super) fn mark_full(&self) {
-        self.queue().was_full = true;
+    /// Notes that a message did not fit. True if the session is to be woken, as the queue has been emptied since it was
+    /// looked at.
+    pub(super) fn mark_full(&self) -> bool {
+        let mut queue = self.queue();
+        queue.was_full = true;
+        queue.messages.is_empty()
+    }
+
+    /// The session has as much as it may have that the peer does not take: what comes now will wait.
+    pub(super) fn set_behind(&self) {
+        self.is_behind.store(true, Ordering::Relaxed);
     }
 
     /// Takes all messages, if `out` is empty. True if it was full, and the exchange has to know that it is not any more.
@@ -143,6 +158,7 @@ impl Outbox {
         self.messages.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
         self.is_crowded.store(false, Ordering::Relaxed);
+        self.is_behind.store(false, Ordering::Relaxed);
         std::mem::take(&mut queue.was_full)
     }
 

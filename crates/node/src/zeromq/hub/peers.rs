@@ -99,8 +99,8 @@ impl Peers for Connected {
     }
 
     fn await_room(&mut self, peer: PeerId) {
-        if let Some(peer) = self.peers.get(&peer) {
-            peer.outbox.mark_full();
+        if self.peers.get(&peer).is_some_and(|peer| peer.outbox.mark_full()) {
+            self.wake(peer);
         }
     }
 

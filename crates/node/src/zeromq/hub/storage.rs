@@ -115,7 +115,8 @@ impl Storage {
         loop {
             let now = Instant::now();
             self.advance(now);
-            let is_idle = self.under_way.is_empty() && !self.hub.wants_storage();
+            let is_idle =
+                self.under_way.is_empty() && !self.hub.wants_storage() && !self.hub.has_refused_by_storage();
             if end.is_some_and(|end| is_idle || end <= now) {
                 return;
             }
@@ -129,6 +130,8 @@ impl Storage {
                 () = self.hub.storage_wanted() => {}
                 () = &mut gone, if end.is_none() => end = Some(Instant::now() + drain_timeout),
                 () = sleep_until(end.unwrap_or(now)), if end.is_some() => {}
+                // The hub's own clock ends with the sessions.
+                () = self.hub.keep_time(), if end.is_some() => {}
                 () = sleep_until(again_at.unwrap_or(now)), if again_at.is_some() => {}
             }
             self.mailbox.take(&mut events);
