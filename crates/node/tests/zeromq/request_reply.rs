@@ -166,7 +166,8 @@ async fn what_waits_for_a_peer_whose_connection_breaks_is_counted() {
         for _ in 0..18 {
             client.send(&["", &body]).await;
         }
-        let has_read = || endpoint.listening.peers.traffic().get("DEALER").is_some_and(|it| it.received == 18);
+        let has_read =
+            || endpoint.listening.peers.traffic().get("DEALER").is_some_and(|it| it.received == 18);
         until("all is read", has_read).await;
         // Closed with the bytes of the node unread, which resets the connection.
         worker.stream.set_zero_linger().unwrap();
