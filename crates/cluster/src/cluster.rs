@@ -104,7 +104,8 @@ impl Cluster {
     /// Starts every shard over the journal, whose writer must be running.
     ///
     /// # Errors
-    /// [`StartError`] where the journal was made for something else or cannot be read.
+    /// [`StartError`] where the journal was made for something else or cannot be read. Shards that were started before the
+    /// one that was not are stopped then, and hold the journal no more.
     pub async fn start(
         options: ClusterOptions,
         journal: Journal,
@@ -133,16 +134,13 @@ impl Cluster {
         let shards = Arc::new(Shards::new(options.shards, shards));
         let mut running = Vec::new();
         for (shard, receiver) in shards.iter().zip(receivers) {
-            let group = Group::start(GroupOptions {
-                cluster: options.name.clone(),
-                group: shard.group,
-                replica: identity::replica(&journal, shard.number, &runtime).await?,
-                address: options.address.clone(),
-                journal: journal.clone(),
-                machine: shard.clone(),
-                runtime: runtime.clone(),
-            })
-            .await?;
+            let group = match start_group(&options, &journal, shard, &runtime).await {
+                Ok(group) => group,
+                Err(error) => {
+                    stop(&running).await;
+                    return Err(error);
+                }
+            };
             running.push(Running::start(shard.clone(), Arc::new(group), receiver, shards.clone()));
         }
         // Every shard's snapshot is restored, and what lies behind it is not purged: from now on what
@@ -206,12 +204,32 @@ impl Cluster {
     /// What was submitted before is answered; what comes later is told that the node is stopping.
     /// The journal stays open: close it afterwards.
     pub async fn shutdown(&self) {
-        let mut stopping = JoinSet::new();
-        for running in &self.inner.running {
-            stopping.spawn(running.stop());
-        }
-        while stopping.join_next().await.is_some() {}
+        stop(&self.inner.running).await;
     }
+}
+
+async fn start_group(
+    options: &ClusterOptions,
+    journal: &Journal,
+    shard: &Arc<Shard>,
+    runtime: &Runtime,
+) -> Result<Group, StartError> {
+    let group = Group::start(GroupOptions {
+        cluster: options.name.clone(),
+        group: shard.group,
+        replica: identity::replica(journal, shard.number, runtime).await?,
+        address: options.address.clone(),
+        journal: journal.clone(),
+        machine: shard.clone(),
+        runtime: runtime.clone(),
+    });
+    Ok(group.await?)
+}
+
+/// Stops the shards, all at the same time.
+async fn stop(all: &[Running<Group>]) {
+    let mut stopping: JoinSet<()> = all.iter().map(Running::stop).collect();
+    while stopping.join_next().await.is_some() {}
 }
 
 /// What a client is told that comes while the node stops.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use harness::{Node, name, payload};
-use swarmmq_cluster::Observer;
-use swarmmq_journal::Options;
+use swarmmq_cluster::{Cluster, Observer, StartError, SystemWorld, Unobserved};
+use swarmmq_journal::{FileDisk, GroupId, Journal, MetaKey, Options};
 use swarmmq_protocol::codec::Encode;
 use swarmmq_protocol::request::{Put, Request, Verdict};
 use swarmmq_protocol::response::{PutOutcome, Response, SettleOutcome};
@@ -281,4 +282,20 @@ async fn only_the_put_that_makes_a_destination_carries_what_it_is_made_with() {
     assert!(matches!(session.ask(delete).await, Response::Done { .. }));
     assert_eq!(session.put("orders", None, &["a"]).await, [PutOutcome::Stored(Sequence(1))]);
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_that_do_not_all_start_let_go_of_the_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FileDisk::new(directory.path()).unwrap();
+    let options = Options { segment_bytes: 4 << 20, reserve_bytes: 1 << 20, ..Options::default() };
+    let (journal, writer) = Journal::open(Arc::new(disk), options).unwrap();
+    let writer = tokio::task::spawn_blocking(move || writer.run());
+    // Shard 2 has a replica id of one byte.
+    journal.put_meta(GroupId(2), MetaKey(16), Bytes::from_static(b"x"), Box::new(|_| ()));
+    let started =
+        Cluster::start(harness::options(), journal.clone(), Arc::new(SystemWorld), Arc::new(Unobserved));
+    assert!(matches!(started.await, Err(StartError::Identity(_))));
+    drop(journal);
+    tokio::time::timeout(Duration::from_secs(10), writer).await.expect("somebody has the journal").unwrap();
 }

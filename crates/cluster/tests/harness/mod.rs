@@ -31,6 +31,17 @@ pub(crate) fn payload(delivery: &Delivery) -> String {
     String::from_utf8(delivery.message.decode().unwrap().payload.to_vec()).unwrap()
 }
 
+pub(crate) fn options() -> ClusterOptions {
+    ClusterOptions {
+        name: "test".into(),
+        address: "127.0.0.1:0".into(),
+        shards: ShardCount::new(4).unwrap(),
+        auto_create: Some(DestinationSettings::queue().into()),
+        queue_group: GroupSettings::default(),
+        destinations_max: 100_000,
+    }
+}
+
 /// The shards of one node.
 pub(crate) struct Node {
     pub(crate) cluster: Cluster,
@@ -59,16 +70,8 @@ impl Node {
         let disk = Arc::new(FileDisk::new(directory).unwrap());
         let (journal, writer) = Journal::open(disk, options).unwrap();
         let writer = std::thread::spawn(move || writer.run());
-        let options = ClusterOptions {
-            name: "test".into(),
-            address: "127.0.0.1:0".into(),
-            shards: ShardCount::new(4).unwrap(),
-            auto_create: Some(DestinationSettings::queue().into()),
-            queue_group: GroupSettings::default(),
-            destinations_max: 100_000,
-        };
         let cluster =
-            Cluster::start(options, journal.clone(), Arc::new(SystemWorld), observer).await.unwrap();
+            Cluster::start(self::options(), journal.clone(), Arc::new(SystemWorld), observer).await.unwrap();
         cluster.wait_until_available(Duration::from_secs(20)).await.unwrap();
         Self { cluster, journal, writer: Some(writer) }
     }

@@ -60,7 +60,7 @@ pub enum StartError {
     #[error("cluster.shards is {0}, it has to be 1 to {max}", max = swarmmq_cluster::ShardCount::MAX)]
     ShardCount(u32),
     /// Shards that were started serve nobody.
-    #[error("{unavailable} of {shards} shards do not serve after {waited_s} s; the first: {first}", unavailable = .0.unavailable.len(), shards = .0.shards, waited_s = super::start::AVAILABLE.as_secs(), first = first(.0))]
+    #[error("{unavailable} of {shards} shards do not serve after {waited_s} s; the first: {first}", unavailable = .0.unavailable.len(), shards = .0.shards, waited_s = super::front::AVAILABLE.as_secs(), first = first(.0))]
     Unavailable(Health),
 }
 

@@ -8,12 +8,15 @@
 //! ```
 //!
 //! A port is bound before anything is read, so that a port in use is found at once, and listened on
-//! when there is something behind it, so that a client waits for nothing.
+//! when there is something behind it, so that a client waits for nothing. A start that fails ends what it has
+//! begun in the order of a stop, before it says why: who then starts again finds directory and ports free.
 #![allow(clippy::result_large_err, reason = "a node starts once, and its errors hold what an operator needs")]
 
+mod base;
 mod directory;
 mod endpoints;
 mod error;
+mod front;
 mod journal;
 mod limits;
 mod reload;

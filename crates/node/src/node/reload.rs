@@ -67,18 +67,19 @@ impl Running {
     /// [`ReloadError`].
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let parts = self.parts();
+        let serving = &parts.serving;
         let _one_at_a_time = parts.reloading.lock().await;
         let config = parts.config_source.as_ref().ok_or(ReloadError::NoSource)?()?;
         config.validate()?;
         // Only these: what else stands under security counts after a restart.
-        let mut security = parts.config.security.clone();
+        let mut security = serving.config.security.clone();
         security.users = config.security.users.clone();
         security.api_keys = config.security.api_keys.clone();
         security.permissions = config.security.permissions.clone();
-        let security = parts.gate.replace(security);
-        let wanted = endpoints::of(&config, &parts.gate)?;
-        let endpoints = parts.zeromq.reconcile(wanted).await.map_err(StartError::from)?;
-        Ok(Reloaded { security, endpoints, needs_restart: differs_beyond(&parts.config, &config) })
+        let security = serving.gate.replace(security);
+        let wanted = endpoints::of(&config, &serving.gate)?;
+        let endpoints = serving.zeromq.reconcile(wanted).await.map_err(StartError::from)?;
+        Ok(Reloaded { security, endpoints, needs_restart: differs_beyond(&serving.config, &config) })
     }
 }
 

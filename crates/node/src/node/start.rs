@@ -1,31 +1,27 @@
 //! Starting a node.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use swarmmq_broker::AutoCreate;
-use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, SystemWorld, World};
+use swarmmq_cluster::{Cluster, ClusterOptions, ShardCount, SystemWorld};
 use swarmmq_journal::{FatalHook, JournalError};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError, Loaded, MasterKey};
 use crate::http::{self, Http};
-use crate::native::{Greeting, Listener, NativeOptions, Shared};
+use crate::native::{Greeting, Listener};
+use crate::node::base::{Base, Halt, ServedHttp};
 use crate::node::directory::DataDirectory;
 use crate::node::error::StartError;
+use crate::node::front::Front;
 use crate::node::journal::Open;
-use crate::node::running::{Halt, Parts, Running};
+use crate::node::running::{Parts, Running};
 use crate::node::sources::{HttpKeys, ShardMetrics, Status};
 use crate::node::{endpoints, limits, signals};
 use crate::security::{Gate, Tls, TlsFiles};
-use crate::services::{Services, WithServices};
-use crate::shards::Shards;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{LogLevel, OperatorCode};
-use crate::zeromq::Registry;
-
-/// How long shards have to serve after they were started.
-pub(super) const AVAILABLE: Duration = Duration::from_secs(60);
 
 /// What is called when the journal can never write again.
 pub type OnJournalFailure = Arc<dyn Fn(&JournalError) + Send + Sync>;
@@ -92,7 +88,7 @@ impl Node {
     /// Starts a node: when this returns, it serves.
     ///
     /// # Errors
-    /// [`StartError`] says what to do. Nothing is left running.
+    /// [`StartError`] says what to do. Nothing is left running, and the data directory and the ports are free again.
     pub async fn start(options: NodeOptions) -> Result<Running, StartError> {
         let config = options.config.clone();
         config.validate()?;
@@ -109,8 +105,7 @@ impl Node {
         let directory = DataDirectory::open(&config.node.data_dir, node.as_str(), &cluster_name)?;
         let metrics = Metrics::new(config.telemetry.max_destinations);
         let status = Status::new(config.cluster.shards);
-        // Whatever fails from here on stops what was started before it.
-        let mut halt = Halt::default();
+        let halt = Halt::default();
         let http_stop = halt.stop.child_token();
         let http = match http_listener {
             Some(listener) => {
@@ -124,68 +119,38 @@ impl Node {
             }
             None => None,
         };
-        let open = open_journal(&directory, &options, &status).await?;
-        open.journal.set_observer(metrics.journal.clone());
-        let cluster = start_cluster(&config, &cluster_name, &open, &metrics).await?;
-        status.has(cluster.clone(), open.journal.clone());
-        cluster.wait_until_available(AVAILABLE).await.map_err(StartError::Unavailable)?;
-
-        let services = Services::start(SystemWorld.random(), halt.stop.child_token());
-        status.has_services(&services);
-        let shards: Arc<dyn Shards> = Arc::new(WithServices::new(Arc::new(cluster.clone()), services));
-        let greeting = Greeting { node: node.as_str().to_owned(), cluster: cluster_name };
-        let shared = Shared::new(
-            NativeOptions::of(&config),
-            greeting,
-            shards.clone(),
-            gate.clone(),
-            tls.clone(),
-            metrics.clone(),
-        );
-        halt.sessions = Some(shared.clone());
-        let zeromq_stop = halt.stop.child_token();
-        let registry = Registry::new(shards.clone(), gate.clone(), metrics.clone(), zeromq_stop.clone());
-        let zeromq = Arc::new(registry);
-        zeromq.reconcile(endpoints).await?;
-        status.has_endpoints(&zeromq);
-        let native_address = match native {
-            Some(listener) => {
-                let listening = listener.listen()?;
-                let address = listening.address();
-                tokio::spawn(listening.run(shared.clone()));
-                Some(address)
+        // Whatever fails from here on ends what was started before it.
+        let mut base = Base { directory, status, http, http_stop, halt };
+        let open = match open_journal(&base.directory, &options, &base.status).await {
+            Ok(open) => open,
+            Err(error) => {
+                base.end(None, None).await;
+                return Err(error);
             }
-            None => None,
         };
-        status.ready();
+        open.journal.set_observer(metrics.journal.clone());
+        let cluster = match start_cluster(&config, &cluster_name, &open, &metrics).await {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                base.end(Some(open), None).await;
+                return Err(error);
+            }
+        };
+        base.status.has(cluster.clone(), open.journal.clone());
+        let greeting = Greeting { node: node.as_str().to_owned(), cluster: cluster_name };
+        let front = Front { config, greeting, native, endpoints, gate, tls, metrics };
+        let serving = match front.serve(&cluster, &mut base).await {
+            Ok(serving) => serving,
+            Err(error) => {
+                base.end(Some(open), Some(cluster)).await;
+                return Err(error);
+            }
+        };
+        base.status.ready();
         tracing::info!(code = %OperatorCode::Started, node = node.as_str(), "the node serves");
-        Ok(Running::new(Parts {
-            config,
-            native_address,
-            http,
-            http_stop,
-            gate,
-            config_source: options.config_source,
-            reloading: tokio::sync::Mutex::default(),
-            zeromq,
-            zeromq_stop,
-            shared,
-            cluster,
-            open,
-            directory,
-            status,
-            tls,
-            metrics,
-            halt,
-        }))
+        let config_source = options.config_source;
+        Ok(Running::new(Parts { base, open, cluster, serving, config_source, reloading: Mutex::default() }))
     }
-}
-
-/// A listener that is served by a task.
-pub(super) struct ServedHttp {
-    pub(super) address: std::net::SocketAddr,
-    pub(super) has_tls: bool,
-    pub(super) task: tokio::task::JoinHandle<()>,
 }
 
 fn serve_http(

@@ -50,6 +50,13 @@ impl Registry {
         running.iter().map(|(_, listening)| listening.clone()).collect()
     }
 
+    /// Waits until every endpoint has [stopped](Listening::stopped).
+    pub(crate) async fn stopped(&self) {
+        for listening in self.list() {
+            listening.stopped().await;
+        }
+    }
+
     /// Has these endpoints run and no others: those that run already with the same options go on, with all their peers.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use swarmmq_node::config::{Config, parse};
+use swarmmq_node::config::{Bind, Config, parse};
 use swarmmq_node::node::{Node, NodeOptions, Running, StartError};
 use swarmmq_node::telemetry::OperatorCode;
 use swarmmq_protocol::native::Frame;
@@ -198,6 +198,25 @@ async fn what_keeps_it_from_starting_is_named_and_nothing_is_left_running() {
     assert!(matches!(error, StartError::Config(_)), "{error}");
 
     let node = start(folder.path()).await;
+    let _stopped = node.shutdown().await;
+}
+
+/// An address at which nothing listens: loopback has more than the one that everybody takes ports of.
+async fn unused_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.76:0").await.unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_at_the_last_lets_go_of_its_directory_and_its_ports() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut free = config(folder.path(), "");
+    free.listen.http = swarmmq_node::config::Listen::At(unused_address().await);
+    let mut busy = free.clone();
+    busy.zeromq.endpoints[0].bind = Some(Bind(taken.local_addr().unwrap()));
+    let error = Node::start(NodeOptions::new(busy)).await.unwrap_err();
+    assert_eq!(error.code(), OperatorCode::PortInUse, "{error}");
+    let node = Node::start(NodeOptions::new(free)).await.unwrap();
     let _stopped = node.shutdown().await;
 }
 
