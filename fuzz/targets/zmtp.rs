@@ -100,10 +100,16 @@ impl Node {
 }
 
 /// The messages that come of a stream, up to the first error.
-fn messages(kind: SocketKind, [talks, looks_ahead]: [bool; 2], start: &[u8], pieces: &[&[u8]]) -> Vec<Frames> {
+fn messages(
+    kind: SocketKind,
+    [talks, looks_ahead]: [bool; 2],
+    start: &[u8],
+    pieces: &[&[u8]],
+) -> Vec<Frames> {
     let mut limits = Limits::default();
     (limits.message_bytes_max, limits.frames_max) = (MESSAGE_BYTES_MAX, FRAMES_MAX);
-    let mut node = Node { zmtp: fuzzing::connection(kind, &limits), talks, looks_ahead, messages: Vec::new() };
+    let mut node =
+        Node { zmtp: fuzzing::connection(kind, &limits), talks, looks_ahead, messages: Vec::new() };
     let mut goes_on = start.is_empty() || node.read(start);
     let mut pieces = pieces.iter();
     while goes_on && let Some(piece) = pieces.next() {
