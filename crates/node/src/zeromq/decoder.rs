@@ -370,8 +370,9 @@ mod tests {
         }
 
         #[test]
-        fn a_header_is_put_as_it_was_read(flags in 0..8_u8, length in 0..3000_usize) {
-            prop_assume!(is_known(flags));
+        fn a_header_is_put_as_it_was_read(
+            flags in proptest::sample::select(vec![0_u8, 1, 4]), length in 0..3000_usize
+        ) {
             let header = Header { has_more: flags & 1 != 0, is_command: flags & 4 != 0, length };
             let mut out = BytesMut::new();
             header.put(&mut out);
