@@ -8,7 +8,7 @@
 //! Of the REP workers the one with the fewest unanswered requests is next, and of several the one that waits longest.
 //! Clients are read only while some worker has room: what nobody can take yet stays in the client's own queue.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -24,8 +24,8 @@ pub struct RequestReply {
     /// Those that clients chose.
     addresses: BTreeMap<Bytes, PeerId>,
     workers: BTreeMap<PeerId, Worker>,
-    /// Who is next.
-    queue: BTreeSet<Turn>,
+    /// Who is next: in order, and short enough that moving some of it costs less than a tree.
+    queue: VecDeque<Turn>,
     turns: u64,
 }
 
@@ -119,12 +119,23 @@ impl RequestReply {
 
 impl Worker {
     /// Moves it to its place after `change` in unanswered requests.
-    fn requeue(&mut self, queue: &mut BTreeSet<Turn>, turns: &mut u64, change: impl FnOnce(u64) -> u64) {
-        queue.remove(&self.turn);
+    fn requeue(&mut self, queue: &mut VecDeque<Turn>, turns: &mut u64, change: impl FnOnce(u64) -> u64) {
+        self.leave(queue);
         *turns += 1;
         let unanswered = if self.is_rep { change(self.turn.unanswered) } else { 0 };
         self.turn = Turn { unanswered, since: *turns, worker: self.turn.worker };
-        queue.insert(self.turn);
+        self.enter(queue);
+    }
+
+    fn enter(&self, queue: &mut VecDeque<Turn>) {
+        let place = queue.partition_point(|turn| *turn < self.turn);
+        queue.insert(place, self.turn);
+    }
+
+    fn leave(&self, queue: &mut VecDeque<Turn>) {
+        if let Ok(place) = queue.binary_search(&self.turn) {
+            queue.remove(place);
+        }
     }
 }
 
@@ -149,9 +160,9 @@ impl Exchange for RequestReply {
             Side::Back => {
                 self.turns += 1;
                 let turn = Turn { unanswered: 0, since: self.turns, worker: peer };
-                self.queue.insert(turn);
-                let is_rep = info.socket_type == "REP";
-                self.workers.insert(peer, Worker { is_rep, turn });
+                let worker = Worker { is_rep: info.socket_type == "REP", turn };
+                worker.enter(&mut self.queue);
+                self.workers.insert(peer, worker);
             }
         }
     }
@@ -176,7 +187,7 @@ impl Exchange for RequestReply {
             self.addresses.remove(&client.address);
         }
         let Some(worker) = self.workers.remove(&peer) else { return };
-        self.queue.remove(&worker.turn);
+        worker.leave(&mut self.queue);
         for _ in 0..worker.turn.unanswered {
             peers.dropped(peer, Drop::WorkerLost);
         }
@@ -215,7 +226,6 @@ impl Exchange for RequestReply {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::sync::Arc;
 
     use proptest::prelude::*;
