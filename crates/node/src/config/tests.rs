@@ -224,6 +224,16 @@ fn one_node_runs_and_several_are_refused() {
 }
 
 #[test]
+fn aliases_of_a_long_text_end_at_a_limit() {
+    let long = "x".repeat(8_000);
+    let repeated = |times: usize| vec!["*a0"; times].join(", ");
+    // The key is none of ours, so it is an error in any case: that of the limit comes first.
+    let refusal = |times| parse(&format!("a0: &a0 {long}\na1: [{}]\n", repeated(times))).unwrap_err().to_string();
+    assert!(!refusal(3).contains("beyond what any configuration needs"));
+    assert!(refusal(100).contains("ScalarBytes"), "{}", refusal(100));
+}
+
+#[test]
 fn a_bomb_of_aliases_or_nesting_ends_at_a_limit() {
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..30 {

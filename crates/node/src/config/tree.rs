@@ -17,6 +17,10 @@ use super::problem::{ConfigError, Place, Problem, ProblemKind, shown};
 const NODES_MAX: usize = 50_000;
 /// Most events that all aliases of a file replay together.
 const ALIAS_EVENTS_MAX: usize = 10_000;
+/// All texts of a file together, those that aliases repeat included, have at most so many times its length, and so many bytes
+/// more.
+const TEXT_GROWTH: usize = 4;
+const TEXT_BYTES: usize = 64 * 1024;
 /// Deepest nesting. Ours is four levels.
 const DEPTH_MAX: usize = 16;
 
@@ -49,6 +53,7 @@ pub(crate) struct Entry {
 impl Node {
     /// Parses `text`. An empty one is [`Yaml::Null`].
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
+        let texts_max = text.len().saturating_mul(TEXT_GROWTH).saturating_add(TEXT_BYTES);
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
                 max_depth: DEPTH_MAX,
@@ -58,7 +63,9 @@ impl Node {
                 max_events: 2 * NODES_MAX,
                 max_aliases: 1_000,
                 max_anchors: 1_000,
-                max_recorded_anchor_events: NODES_MAX,
+                max_recorded_anchor_events: ALIAS_EVENTS_MAX,
+                max_recorded_anchor_bytes: texts_max,
+                max_total_scalar_bytes: texts_max,
                 max_merge_keys: 100,
             },
             alias_limits: serde_saphyr::alias_limits! {
