@@ -228,7 +228,8 @@ fn aliases_of_a_long_text_end_at_a_limit() {
     let long = "x".repeat(8_000);
     let repeated = |times: usize| vec!["*a0"; times].join(", ");
     // The key is none of ours, so it is an error in any case: that of the limit comes first.
-    let refusal = |times| parse(&format!("a0: &a0 {long}\na1: [{}]\n", repeated(times))).unwrap_err().to_string();
+    let refusal =
+        |times| parse(&format!("a0: &a0 {long}\na1: [{}]\n", repeated(times))).unwrap_err().to_string();
     assert!(!refusal(3).contains("beyond what any configuration needs"));
     assert!(refusal(100).contains("ScalarBytes"), "{}", refusal(100));
 }
