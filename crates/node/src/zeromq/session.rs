@@ -430,8 +430,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 self.service.handle_rights(&principal);
                 self.guard.principal = principal;
                 if let Some(error) = self.service.poll_close() {
-                    self.is_cut_off = true;
-                    self.refuse(&error);
+                    self.cut_off(&error);
                 }
             }
             None => {
@@ -439,10 +438,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
                 self.service.handle_rights(&Principal::powerless(before.name(), before.method()));
                 // Why it is to go is said here.
                 let _ = self.service.poll_close();
-                self.is_cut_off = true;
-                self.refuse(&ZmtpError::new(Reason::Revoked, text));
+                self.cut_off(&ZmtpError::new(Reason::Revoked, text));
                 self.stop_writing();
             }
+        }
+    }
+
+    /// It is to go, which is counted once, whatever else changes while it ends.
+    fn cut_off(&mut self, error: &ZmtpError) {
+        if !std::mem::replace(&mut self.is_cut_off, true) {
+            self.refuse(error);
         }
     }
 

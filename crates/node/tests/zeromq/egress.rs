@@ -318,3 +318,33 @@ async fn whoever_may_not_consume_any_more_is_cut_off_and_gets_nothing_more() {
         until("its subscription is gone", || endpoint.model.with(|state| state.ties == 0)).await;
     }
 }
+
+#[tokio::test]
+async fn what_was_written_before_its_worker_was_cut_off_is_acknowledged() {
+    for after in [rules("{ who: ada, destinations: other, allow: [consume] }"), SecurityConfig::default()] {
+        let gate = gate("");
+        let queue = DestinationName::new("jobs").unwrap();
+        let kind = EndpointKind::Egress { queue, acknowledge: Acknowledge::OnWrite, prefetch: PREFETCH };
+        let endpoint = plain_endpoint(kind, &gate);
+        let mut ada = enter_as(&endpoint, "PULL", "ada", "secret").await.unwrap();
+        until("it subscribes", || credit(&endpoint) == PREFETCH).await;
+        endpoint.model.with(|state| state.holds = true);
+        // The second is acknowledged when the first is.
+        for word in ["one", "two"] {
+            deliver(&endpoint, &[&[word]]);
+            assert_eq!(ada.receive().await, [word]);
+            until("the first is under way", || endpoint.model.with(|state| state.held.len() == 1)).await;
+        }
+        gate.replace(after);
+        let is_cut_off = || endpoint.listening.drops.snapshot().len() == 1;
+        until("it is cut off", is_cut_off).await;
+        endpoint.model.release();
+        ada.closed().await;
+        until("its subscription is gone", || endpoint.model.with(|state| state.ties == 0)).await;
+        assert_eq!(
+            endpoint.model.with(|state| (state.leased.len(), state.ready.len())),
+            (0, 0),
+            "both are done"
+        );
+    }
+}

@@ -196,3 +196,26 @@ async fn whoever_may_not_produce_any_more_is_cut_off_and_what_it_sent_before_sta
         assert_eq!(endpoint.model.payloads(), ["before", "still"]);
     }
 }
+
+#[tokio::test]
+async fn what_was_read_before_its_sender_was_cut_off_is_stored_and_the_cut_is_counted_once() {
+    for (after, reason) in [
+        (rules("{ who: ada, destinations: other, allow: [produce] }"), Reason::Forbidden),
+        (SecurityConfig::default(), Reason::Revoked),
+    ] {
+        let gate = gate("");
+        let endpoint = plain_endpoint(kind(Multipart::Keep), &gate);
+        endpoint.model.with(|state| state.refuses = Some(ErrorCode::Overloaded));
+        let mut ada = enter_as(&endpoint, "PUSH", "ada", "secret").await.unwrap();
+        ada.send(&["before"]).await;
+        until("it is tried", || endpoint.model.with(|state| state.refused > 0)).await;
+        gate.replace(after);
+        endpoint.dropped(reason, 1).await;
+        // Whatever else changes while it ends.
+        gate.replace(SecurityConfig::default());
+        endpoint.model.with(|state| state.refuses = None);
+        ada.closed().await;
+        assert_eq!(endpoint.model.payloads(), ["before"]);
+        assert_eq!(endpoint.listening.drops.snapshot(), [(reason, 1)]);
+    }
+}
