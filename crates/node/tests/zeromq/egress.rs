@@ -1,9 +1,11 @@
 //! Egress endpoints.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use swarmmq_node::config::SecurityConfig;
+use swarmmq_node::security::Gate;
 use swarmmq_node::zeromq::{Acknowledge, EndpointKind, Limits, Reason};
 use swarmmq_protocol::response::Delivery;
 use swarmmq_protocol::zeromq::ingest::to_message;
@@ -285,18 +287,24 @@ async fn only_pull_sockets_may_connect() {
     assert_eq!(endpoint.model.with(|state| state.submitted), 0);
 }
 
+/// An endpoint that acknowledges what it has written, and Ada, who has subscribed.
+async fn ada_pulls() -> (Arc<Gate>, Endpoint, Raw) {
+    let gate = gate("");
+    let queue = DestinationName::new("jobs").unwrap();
+    let kind = EndpointKind::Egress { queue, acknowledge: Acknowledge::OnWrite, prefetch: PREFETCH };
+    let endpoint = plain_endpoint(kind, &gate);
+    let ada = enter_as(&endpoint, "PULL", "ada", "secret").await.unwrap();
+    until("it subscribes", || credit(&endpoint) == PREFETCH).await;
+    (gate, endpoint, ada)
+}
+
 #[tokio::test]
 async fn whoever_may_not_consume_any_more_is_cut_off_and_gets_nothing_more() {
     for (after, reason) in [
         (rules("{ who: ada, destinations: other, allow: [consume] }"), Reason::Forbidden),
         (SecurityConfig::default(), Reason::Revoked),
     ] {
-        let gate = gate("");
-        let queue = DestinationName::new("jobs").unwrap();
-        let kind = EndpointKind::Egress { queue, acknowledge: Acknowledge::OnWrite, prefetch: PREFETCH };
-        let endpoint = plain_endpoint(kind, &gate);
-        let mut ada = enter_as(&endpoint, "PULL", "ada", "secret").await.unwrap();
-        until("it subscribes", || credit(&endpoint) == PREFETCH).await;
+        let (gate, endpoint, mut ada) = ada_pulls().await;
         deliver(&endpoint, &[&["before"]]);
         assert_eq!(ada.receive().await, ["before"]);
         until("it is acknowledged", || leased(&endpoint) == 0).await;
@@ -322,12 +330,7 @@ async fn whoever_may_not_consume_any_more_is_cut_off_and_gets_nothing_more() {
 #[tokio::test]
 async fn what_was_written_before_its_worker_was_cut_off_is_acknowledged() {
     for after in [rules("{ who: ada, destinations: other, allow: [consume] }"), SecurityConfig::default()] {
-        let gate = gate("");
-        let queue = DestinationName::new("jobs").unwrap();
-        let kind = EndpointKind::Egress { queue, acknowledge: Acknowledge::OnWrite, prefetch: PREFETCH };
-        let endpoint = plain_endpoint(kind, &gate);
-        let mut ada = enter_as(&endpoint, "PULL", "ada", "secret").await.unwrap();
-        until("it subscribes", || credit(&endpoint) == PREFETCH).await;
+        let (gate, endpoint, mut ada) = ada_pulls().await;
         endpoint.model.with(|state| state.holds = true);
         // The second is acknowledged when the first is.
         for word in ["one", "two"] {

@@ -111,6 +111,14 @@ impl World {
         answer[1].clone()
     }
 
+    /// Stores a request, of which its worker gives the reply.
+    fn store_replied(&mut self, client: PeerId, worker: PeerId, reply: &[u8]) -> Bytes {
+        let id = self.store(client, b"1");
+        let request = self.request(worker).unwrap();
+        self.reply(worker, &request, &[reply]);
+        id
+    }
+
     fn retrieve(&mut self, client: PeerId, id: &[u8]) -> Frames {
         self.ask(client, "titanic.reply", &[id])
     }

@@ -134,9 +134,7 @@ fn other_services_are_as_majordomo_has_them() {
 fn a_close_is_answered_when_nothing_is_left() {
     let mut world = World::new();
     let (client, other, worker) = (world.connect("ada"), world.connect("ada"), world.worker());
-    let id = world.store(client, b"1");
-    let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"one"]);
+    let id = world.store_replied(client, worker, b"one");
     world.queue.poll(&mut world.titanic);
     // The reply is on its way to the queue, the request is in it.
     world.begin(client, "titanic.close", &[&id]);

@@ -28,9 +28,7 @@ fn nobody_is_read_until_the_queue_is_but_not_for_ever() {
 fn while_the_queue_cannot_be_used_what_is_known_is_said() {
     let mut world = World::new();
     let (client, worker) = (world.connect("ada"), world.worker());
-    let done = world.store(client, b"1");
-    let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"one"]);
+    let done = world.store_replied(client, worker, b"one");
     let open = world.store(client, b"2");
     let request = world.request(worker).unwrap();
     world.titanic.handle_storage(0, StorageEvent::Closed, &mut world.peers);
@@ -118,9 +116,7 @@ fn while_a_reply_waits_to_be_stored_nothing_is_taken_and_nothing_given_to_worker
 fn a_reply_that_waits_to_be_stored_and_is_closed_holds_up_nothing() {
     let mut world = World::new();
     let (client, worker) = (world.connect("ada"), world.worker());
-    let id = world.store(client, b"1");
-    let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"one"]);
+    let id = world.store_replied(client, worker, b"one");
     world.queue.poll(&mut world.titanic);
     world.queue.answer(0, 0, Fate::Refused, &mut world.titanic, &mut world.peers);
     assert_eq!(world.close(client, &id), ["200"]);
@@ -132,9 +128,7 @@ fn a_reply_that_waits_to_be_stored_and_is_closed_holds_up_nothing() {
 fn a_reply_that_can_never_be_stored_ends_its_request() {
     let mut world = World::new();
     let (client, worker) = (world.connect("ada"), world.worker());
-    let id = world.store(client, b"1");
-    let request = world.request(worker).unwrap();
-    world.reply(worker, &request, &[b"too large for the queue"]);
+    let id = world.store_replied(client, worker, b"too large for the queue");
     while world.titanic.poll_storage().is_some() {}
     let refused = StorageEvent::Refused { token: 2, refusal: Refusal::Never };
     world.titanic.handle_storage(0, refused, &mut world.peers);
@@ -174,9 +168,7 @@ fn a_close_in_doubt_is_500_and_ends_when_the_queue_is_read() {
     for (fate, is_purged) in fates {
         let mut world = World::new();
         let (client, worker) = (world.connect("ada"), world.worker());
-        let id = world.store(client, b"1");
-        let request = world.request(worker).unwrap();
-        world.reply(worker, &request, &[b"one"]);
+        let id = world.store_replied(client, worker, b"one");
         world.queue.poll(&mut world.titanic);
         world.begin(client, "titanic.close", &[&id]);
         world.queue.answer(0, 0, fate, &mut world.titanic, &mut world.peers);
