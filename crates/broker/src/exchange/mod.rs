@@ -21,6 +21,7 @@ mod storage;
 mod titanic;
 mod workers;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -214,8 +215,24 @@ pub trait Peers {
     /// Counts a message that was dropped; `peer` is who sent it, or who should have got it.
     fn dropped(&mut self, peer: PeerId, reason: Drop);
 
+    /// Whether the queue of some peer has become crowded since this was asked last: those who empty it come first.
+    fn take_crowded(&mut self) -> bool {
+        false
+    }
+
     /// Closes the connection of a peer once what is queued for it was written. [`Exchange::detach`] follows.
     fn disconnect(&mut self, peer: PeerId, explanation: &str);
+}
+
+/// How far an exchange came with the messages of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// It has all of them.
+    All,
+    /// The queue of some peer [has become crowded](Peers::take_crowded): the rest is for another time.
+    Crowded,
+    /// It does not [accept](Exchange::accepts) the first of those that are left.
+    Refused,
 }
 
 /// The state of an endpoint with a pattern. Times are milliseconds of a clock that never runs backwards.
@@ -225,6 +242,28 @@ pub trait Exchange: Send {
 
     /// A peer has sent a message of at least one frame.
     fn handle(&mut self, now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers);
+
+    /// Takes messages of a peer from the front of `inbox`: what [`accepts`](Self::accepts) and [`handle`](Self::handle)
+    /// come to, one after the other, and may cost less for many.
+    fn handle_all(
+        &mut self,
+        now_ms: u64,
+        peer: PeerId,
+        inbox: &mut VecDeque<Frames>,
+        peers: &mut dyn Peers,
+    ) -> Intake {
+        while let Some(frames) = inbox.pop_front() {
+            if !self.accepts(peer, peers) {
+                inbox.push_front(frames);
+                return Intake::Refused;
+            }
+            self.handle(now_ms, peer, frames, peers);
+            if peers.take_crowded() {
+                return Intake::Crowded;
+            }
+        }
+        Intake::All
+    }
 
     /// A peer is gone. It is not sent anything any more.
     fn detach(&mut self, now_ms: u64, peer: PeerId, peers: &mut dyn Peers);

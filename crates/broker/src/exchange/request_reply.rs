@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Drop, Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, Verb};
+use super::{Drop, Exchange, Figure, Frames, Intake, PeerId, PeerInfo, Peers, Side, Verb};
 
 /// Bytes of an address that no client chose: a zero and the number of the connection.
 const NEW_ADDRESS_BYTES: usize = 9;
@@ -24,9 +24,7 @@ pub struct RequestReply {
     /// Those that clients chose.
     addresses: BTreeMap<Bytes, PeerId>,
     workers: BTreeMap<PeerId, Worker>,
-    /// Who is next: in order, and short enough that moving some of it costs less than a tree.
-    queue: VecDeque<Turn>,
-    turns: u64,
+    queue: Queue,
 }
 
 #[derive(Debug)]
@@ -43,12 +41,34 @@ struct Worker {
     turn: Turn,
 }
 
+/// Who is next of the workers: in order, and short enough that moving some of it costs less than a tree.
+#[derive(Debug, Default)]
+struct Queue {
+    turns: VecDeque<Turn>,
+    /// How many turns were given.
+    given: u64,
+}
+
 /// A worker's place: fewest unanswered requests first, then who waits longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     unanswered: u64,
     since: u64,
     worker: PeerId,
+}
+
+/// Who sends something, as far as that is the same for all of it.
+enum Sender {
+    Client {
+        address: Bytes,
+        is_req: bool,
+        may_request: bool,
+    },
+    Worker {
+        is_rep: bool,
+    },
+    /// A worker that may not be one, and is about to be closed.
+    Nobody,
 }
 
 impl RequestReply {
@@ -77,28 +97,61 @@ impl RequestReply {
         }
     }
 
-    /// The worker that is next and has room.
-    fn next_worker(&self, peers: &dyn Peers) -> Option<PeerId> {
-        self.queue.iter().map(|turn| turn.worker).find(|worker| !peers.room(*worker).is_full())
+    fn sender(&self, peer: PeerId, peers: &dyn Peers) -> Sender {
+        if let Some(worker) = self.workers.get(&peer) {
+            return Sender::Worker { is_rep: worker.is_rep };
+        }
+        match self.clients.get(&peer) {
+            Some(Client { address, is_req }) => {
+                let may_request = peers.may(peer, Verb::Request, b"");
+                Sender::Client { address: address.clone(), is_req: *is_req, may_request }
+            }
+            None => Sender::Nobody,
+        }
     }
 
-    fn request(&mut self, peer: PeerId, mut frames: Frames, peers: &mut dyn Peers) {
-        if !peers.may(peer, Verb::Request, b"") {
-            return peers.dropped(peer, Drop::Forbidden);
+    /// The place in the queue of the worker that is next and has room.
+    fn next_worker(&self, peers: &dyn Peers) -> Option<usize> {
+        self.queue.turns.iter().position(|turn| !peers.room(turn.worker).is_full())
+    }
+
+    /// Does what follows from a message. One of a client goes to the worker at the place `next`.
+    fn pass(
+        &mut self,
+        peer: PeerId,
+        sender: &Sender,
+        next: Option<usize>,
+        mut frames: Frames,
+        peers: &mut dyn Peers,
+    ) {
+        match sender {
+            Sender::Client { may_request: false, .. } | Sender::Nobody => {
+                peers.dropped(peer, Drop::Forbidden);
+            }
+            Sender::Client { address, is_req, .. } => {
+                let worker = next.and_then(|next| self.queue.turns.get(next)).map(|turn| turn.worker);
+                let (Some(place), Some(worker)) = (next, worker.and_then(|id| self.workers.get_mut(&id)))
+                else {
+                    return peers.dropped(peer, Drop::Unroutable);
+                };
+                // Without the empty frame a REP worker could not tell the address from the request.
+                if (*is_req && frames.first().is_none_or(|frame| !frame.is_empty()))
+                    || (worker.is_rep && !frames.iter().any(Bytes::is_empty))
+                {
+                    return peers.dropped(peer, Drop::Malformed);
+                }
+                frames.insert(0, address.clone());
+                worker.requeue(&mut self.queue, Some(place), |unanswered| unanswered + 1);
+                peers.send(worker.turn.worker, frames);
+            }
+            Sender::Worker { is_rep } => {
+                // Of others, what has been answered is not known, and they take turns.
+                if *is_rep && let Some(worker) = self.workers.get_mut(&peer) {
+                    worker.requeue(&mut self.queue, None, |unanswered| unanswered.saturating_sub(1));
+                }
+                self.reply(peer, frames, peers);
+            }
         }
-        let (Some(client), Some(next)) = (self.clients.get(&peer), self.next_worker(peers)) else {
-            return peers.dropped(peer, Drop::Unroutable);
-        };
-        let Some(worker) = self.workers.get_mut(&next) else { return };
-        // Without the empty frame a REP worker could not tell the address from the request.
-        if (client.is_req && frames.first().is_none_or(|frame| !frame.is_empty()))
-            || (worker.is_rep && !frames.iter().any(Bytes::is_empty))
-        {
-            return peers.dropped(peer, Drop::Malformed);
-        }
-        frames.insert(0, client.address.clone());
-        worker.requeue(&mut self.queue, &mut self.turns, |unanswered| unanswered + 1);
-        peers.send(next, frames);
     }
 
     fn reply(&mut self, worker: PeerId, mut frames: Frames, peers: &mut dyn Peers) {
@@ -117,25 +170,38 @@ impl RequestReply {
     }
 }
 
-impl Worker {
-    /// Moves it to its place after `change` in unanswered requests.
-    fn requeue(&mut self, queue: &mut VecDeque<Turn>, turns: &mut u64, change: impl FnOnce(u64) -> u64) {
-        self.leave(queue);
-        *turns += 1;
-        let unanswered = if self.is_rep { change(self.turn.unanswered) } else { 0 };
-        self.turn = Turn { unanswered, since: *turns, worker: self.turn.worker };
-        self.enter(queue);
+impl Queue {
+    fn next_turn(&mut self, worker: PeerId, unanswered: u64) -> Turn {
+        self.given += 1;
+        Turn { unanswered, since: self.given, worker }
     }
 
-    fn enter(&self, queue: &mut VecDeque<Turn>) {
-        let place = queue.partition_point(|turn| *turn < self.turn);
-        queue.insert(place, self.turn);
-    }
-
-    fn leave(&self, queue: &mut VecDeque<Turn>) {
-        if let Ok(place) = queue.binary_search(&self.turn) {
-            queue.remove(place);
+    fn enter(&mut self, turn: Turn) {
+        // Mostly it is the last.
+        if self.turns.back().is_none_or(|last| *last < turn) {
+            return self.turns.push_back(turn);
         }
+        let place = self.turns.partition_point(|other| *other < turn);
+        self.turns.insert(place, turn);
+    }
+
+    fn leave(&mut self, turn: &Turn) {
+        if let Ok(place) = self.turns.binary_search(turn) {
+            self.turns.remove(place);
+        }
+    }
+}
+
+impl Worker {
+    /// Moves it from its place, if that is known, to the one after `change` in unanswered requests.
+    fn requeue(&mut self, queue: &mut Queue, place: Option<usize>, change: impl FnOnce(u64) -> u64) {
+        match place {
+            Some(place) => drop(queue.turns.remove(place)),
+            None => queue.leave(&self.turn),
+        }
+        let unanswered = if self.is_rep { change(self.turn.unanswered) } else { 0 };
+        self.turn = queue.next_turn(self.turn.worker, unanswered);
+        queue.enter(self.turn);
     }
 }
 
@@ -158,28 +224,41 @@ impl Exchange for RequestReply {
                 peers.disconnect(peer, "it may not be a worker here");
             }
             Side::Back => {
-                self.turns += 1;
-                let turn = Turn { unanswered: 0, since: self.turns, worker: peer };
-                let worker = Worker { is_rep: info.socket_type == "REP", turn };
-                worker.enter(&mut self.queue);
-                self.workers.insert(peer, worker);
+                let turn = self.queue.next_turn(peer, 0);
+                self.queue.enter(turn);
+                self.workers.insert(peer, Worker { is_rep: info.socket_type == "REP", turn });
             }
         }
     }
 
     fn handle(&mut self, _now_ms: u64, peer: PeerId, frames: Frames, peers: &mut dyn Peers) {
-        if let Some(worker) = self.workers.get_mut(&peer) {
-            // Of others, what has been answered is not known, and they take turns.
-            if worker.is_rep {
-                worker.requeue(&mut self.queue, &mut self.turns, |unanswered| unanswered.saturating_sub(1));
+        let sender = self.sender(peer, peers);
+        let is_client = matches!(sender, Sender::Client { .. });
+        let next = if is_client { self.next_worker(peers) } else { None };
+        self.pass(peer, &sender, next, frames, peers);
+    }
+
+    fn handle_all(
+        &mut self,
+        _now_ms: u64,
+        peer: PeerId,
+        inbox: &mut VecDeque<Frames>,
+        peers: &mut dyn Peers,
+    ) -> Intake {
+        let sender = self.sender(peer, peers);
+        let is_client = matches!(sender, Sender::Client { .. });
+        while let Some(frames) = inbox.pop_front() {
+            let next = if is_client { self.next_worker(peers) } else { None };
+            if is_client && next.is_none() {
+                inbox.push_front(frames);
+                return Intake::Refused;
             }
-            self.reply(peer, frames, peers);
-        } else if self.clients.contains_key(&peer) {
-            self.request(peer, frames, peers);
-        } else {
-            // A worker that may not be one, and is about to be closed.
-            peers.dropped(peer, Drop::Forbidden);
+            self.pass(peer, &sender, next, frames, peers);
+            if peers.take_crowded() {
+                return Intake::Crowded;
+            }
         }
+        Intake::All
     }
 
     fn detach(&mut self, _now_ms: u64, peer: PeerId, peers: &mut dyn Peers) {
@@ -187,7 +266,7 @@ impl Exchange for RequestReply {
             self.addresses.remove(&client.address);
         }
         let Some(worker) = self.workers.remove(&peer) else { return };
-        worker.leave(&mut self.queue);
+        self.queue.leave(&worker.turn);
         for _ in 0..worker.turn.unanswered {
             peers.dropped(peer, Drop::WorkerLost);
         }
@@ -234,11 +313,14 @@ mod tests {
     use crate::exchange::Room;
 
     /// Peers with queues of a few messages.
-    #[derive(Default)]
+    #[derive(Debug, Default)]
     struct Model {
         forbidden: Option<Verb>,
         queues: BTreeMap<PeerId, VecDeque<Frames>>,
         dropped: Vec<Drop>,
+        /// How long a queue becomes before it is crowded, if it ever is.
+        crowded_at: Option<usize>,
+        is_crowded: bool,
     }
 
     const QUEUE: usize = 3;
@@ -248,7 +330,12 @@ mod tests {
             if let Some(queue) = self.queues.get_mut(&peer) {
                 assert!(queue.len() < QUEUE, "sent into a full queue");
                 queue.push_back(frames);
+                self.is_crowded |= self.crowded_at.is_some_and(|length| queue.len() >= length);
             }
+        }
+
+        fn take_crowded(&mut self) -> bool {
+            std::mem::take(&mut self.is_crowded)
         }
 
         fn room(&self, peer: PeerId) -> Room {
@@ -300,7 +387,14 @@ mod tests {
         }
 
         fn say(&mut self, peer: PeerId, frames: Vec<Bytes>) {
-            self.proxy.handle(0, peer, frames, &mut self.peers);
+            let mut inbox = VecDeque::from([frames]);
+            match self.proxy.handle_all(0, peer, &mut inbox, &mut self.peers) {
+                Intake::Refused => {
+                    assert!(!self.accepts(peer));
+                    self.proxy.handle(0, peer, inbox.pop_front().unwrap(), &mut self.peers);
+                }
+                taken => assert!(taken == Intake::All && inbox.is_empty()),
+            }
         }
 
         fn ask(&mut self, client: PeerId, what: &'static str) {
@@ -408,6 +502,72 @@ mod tests {
         assert_eq!(world.take(workers[1]).unwrap().last().unwrap(), "y");
     }
 
+    /// What [`Exchange::handle_all`] comes to.
+    fn one_by_one(world: &mut World, peer: PeerId, inbox: &mut VecDeque<Frames>) -> Intake {
+        while let Some(frames) = inbox.pop_front() {
+            if !world.accepts(peer) {
+                inbox.push_front(frames);
+                return Intake::Refused;
+            }
+            world.proxy.handle(0, peer, frames, &mut world.peers);
+            if world.peers.take_crowded() {
+                return Intake::Crowded;
+            }
+        }
+        Intake::All
+    }
+
+    fn any_message() -> impl Strategy<Value = Frames> {
+        let address =
+            prop_oneof![Just(vec![0, 0, 0, 0, 0, 0, 0, 0, 1]), Just(b"ada".to_vec()), Just(b"who".to_vec())];
+        prop_oneof![
+            4 => any::<u8>().prop_map(|body| vec![vec![], vec![body]]),
+            4 => (address, any::<u8>()).prop_map(|(address, body)| vec![address, vec![], vec![body]]),
+            1 => proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3), 1..3),
+        ]
+        .prop_map(|frames| frames.into_iter().map(Bytes::from).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        /// Messages that are handed over together leave everything as if they came one by one.
+        #[test]
+        fn together_is_as_one_by_one(
+            batches in proptest::collection::vec((0..6_u8, proptest::collection::vec(any_message(), 1..8)), 1..20),
+            reads in proptest::collection::vec(0..6_u8, 20),
+            crowded_at in proptest::option::of(1..4_usize),
+            forbidden in proptest::option::weighted(0.2, Just(Verb::Request)),
+        ) {
+            let mut worlds = [World::new(), World::new()];
+            for world in &mut worlds {
+                (world.peers.crowded_at, world.peers.forbidden) = (crowded_at, forbidden);
+                for (side, socket_type, id) in [
+                    (Side::Front, "REQ", ""),
+                    (Side::Front, "DEALER", "ada"),
+                    (Side::Back, "REP", ""),
+                    (Side::Back, "REP", ""),
+                    (Side::Back, "ROUTER", ""),
+                ] {
+                    world.attach(side, socket_type, id);
+                }
+            }
+            for ((who, batch), read) in batches.into_iter().zip(reads) {
+                // One of them is nobody.
+                let peer = PeerId(u64::from(who) + 1);
+                let [together, alone] = &mut worlds;
+                let mut inboxes = [VecDeque::from(batch.clone()), VecDeque::from(batch)];
+                let taken = together.proxy.handle_all(0, peer, &mut inboxes[0], &mut together.peers);
+                prop_assert_eq!(taken, one_by_one(alone, peer, &mut inboxes[1]));
+                prop_assert_eq!(&inboxes[0], &inboxes[1]);
+                prop_assert_eq!(format!("{:?}", together.proxy), format!("{:?}", alone.proxy));
+                prop_assert_eq!(format!("{:?}", together.peers), format!("{:?}", alone.peers));
+                for world in &mut worlds {
+                    world.take(PeerId(u64::from(read) + 1));
+                }
+            }
+        }
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Client(bool, u8),
@@ -500,7 +660,7 @@ mod tests {
             }
             for client in clients { world.detach(client); }
             for worker in workers { world.detach(worker); }
-            prop_assert!(world.proxy.workers.is_empty() && world.proxy.queue.is_empty());
+            prop_assert!(world.proxy.workers.is_empty() && world.proxy.queue.turns.is_empty());
             prop_assert!(world.proxy.addresses.is_empty());
         }
     }
