@@ -87,6 +87,14 @@ impl Chunks {
     }
 }
 
+/// Appends the ZMTP frames of a message.
+pub(super) fn put_message(out: &mut BytesMut, frames: &[Bytes]) {
+    for (nth, frame) in frames.iter().enumerate() {
+        put_header(out, frame.len(), nth + 1 < frames.len());
+        out.extend_from_slice(frame);
+    }
+}
+
 /// Appends the header of a ZMTP frame and says how long it is.
 pub(super) fn put_header(out: &mut BytesMut, length: usize, has_more: bool) -> usize {
     let more = if has_more { FLAG_MORE } else { 0 };
@@ -104,13 +112,13 @@ pub(super) fn put_header(out: &mut BytesMut, length: usize, has_more: bool) -> u
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// RFC 37, one frame after the other.
-    fn plain(frames: &[Bytes]) -> Vec<u8> {
+    pub(in crate::zeromq) fn plain(frames: &[Bytes]) -> Vec<u8> {
         let mut out = Vec::new();
         for (nth, frame) in frames.iter().enumerate() {
             let more = u8::from(nth + 1 < frames.len());

@@ -39,10 +39,9 @@ pub(super) enum FrameError {
     Flags(u8),
     #[error("a frame announces {0:#x} bytes: ZMTP has no lengths with the highest bit set")]
     Length(u64),
-    #[error(
-        "a message of at least {size} bytes, each frame with {FRAME_SLOT_BYTES} on top, where {max} are allowed"
-    )]
-    TooLarge { size: u64, max: usize },
+    /// With the bytes and frames that are known of.
+    #[error("a message or command of at least {bytes} bytes in {frames} frames")]
+    TooLarge { bytes: u64, frames: usize },
 }
 
 /// The header of a frame.
@@ -259,7 +258,9 @@ impl FrameDecoder {
         let counted = if header.is_command { 0 } else { self.counted };
         let size = (header.length as u64).saturating_add((counted + FRAME_SLOT_BYTES) as u64);
         if size > self.size_max as u64 {
-            return Err(FrameError::TooLarge { size, max: self.size_max });
+            let frames = if header.is_command { 1 } else { self.frames.len() + 1 };
+            let bytes = size.saturating_sub((frames * FRAME_SLOT_BYTES) as u64);
+            return Err(FrameError::TooLarge { bytes, frames });
         }
         Ok(())
     }

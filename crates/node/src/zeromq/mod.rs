@@ -24,7 +24,7 @@
 //!   frames, in and out.
 //! - `durable`, `ingest`, `egress`: the kinds of endpoint that keep messages, as state machines without I/O.
 //! - `hub`: the endpoints whose peers talk to each other: an exchange of the crate `swarmmq-broker`, which the
-//!   sessions call themselves, and a queue for each peer.
+//!   sessions call themselves, and a queue for each peer; `packed`: small messages in it.
 //! - `tap`: the messages of an endpoint for somebody who watches.
 //! - [`registry`]: the endpoints that run, and what is changed about them meanwhile; [`peers`]: who is connected.
 //! - [`drops`]: what was refused or dropped, by endpoint and reason, counted in one place.
@@ -43,6 +43,7 @@ mod mailbox;
 mod mechanisms;
 mod omq;
 pub mod options;
+mod packed;
 pub mod peers;
 pub mod registry;
 mod session;

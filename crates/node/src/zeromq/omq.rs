@@ -47,6 +47,9 @@ pub(super) struct OmqConnection {
     mechanisms: Mechanisms,
     /// The one that the peer wants, once its greeting is here.
     wanted: Option<MechanismName>,
+    /// What is allowed, and what is read of it at most.
+    message_bytes_max: usize,
+    frames_max: usize,
     size_max: usize,
     connection: Option<Box<Connection>>,
     /// What was read of a greeting or handshake command that is not all there.
@@ -89,6 +92,8 @@ impl OmqConnection {
             },
             mechanisms,
             wanted: None,
+            message_bytes_max,
+            frames_max,
             size_max: message_bytes_max.saturating_add(SLACK_BYTES).saturating_add(slots),
             connection: None,
             staged: BytesMut::new(),
@@ -199,9 +204,26 @@ impl OmqConnection {
         result.map_err(|error| self.explain(&error))
     }
 
+    fn explain_frame(&self, error: &FrameError) -> ZmtpError {
+        match error {
+            FrameError::Flags(_) | FrameError::Length(_) => {
+                ZmtpError::new(Reason::Protocol, error.to_string())
+            }
+            FrameError::TooLarge { .. } => self.oversized(&error.to_string()),
+        }
+    }
+
+    fn oversized(&self, what: &str) -> ZmtpError {
+        let (bytes, frames) = (self.message_bytes_max, self.frames_max);
+        let text = format!("{what}, where {bytes} bytes and {frames} frames are allowed");
+        ZmtpError::new(Reason::Oversized, text)
+    }
+
     fn explain(&self, error: &Error) -> ZmtpError {
         let reason = match error {
-            Error::MessageTooLarge { .. } => Reason::Oversized,
+            Error::MessageTooLarge { size, .. } => {
+                return self.oversized(&format!("a message that counts for at least {size} bytes"));
+            }
             _ if self.peer.is_some() => Reason::Protocol,
             _ if self.mechanisms.is_refused() => {
                 return ZmtpError::new(Reason::Credentials, "no user of this node has what it shows");
@@ -236,7 +258,7 @@ impl OmqConnection {
                 return Ok(Some(subscription));
             }
             if !self.is_encrypted {
-                match self.decoder.poll()? {
+                match self.decoder.poll().map_err(|error| self.explain_frame(&error))? {
                     None => return Ok(None),
                     Some(Traffic::Message(frames)) => {
                         self.has_heard = true;
@@ -250,7 +272,8 @@ impl OmqConnection {
                 self.has_heard = true;
                 return Ok(Some((0..message.len()).filter_map(|part| message.part_bytes(part)).collect()));
             }
-            let Some((header, body)) = self.decoder.poll_frame()? else { return Ok(None) };
+            let next = self.decoder.poll_frame().map_err(|error| self.explain_frame(&error))?;
+            let Some((header, body)) = next else { return Ok(None) };
             self.feed_frame(header, body)?;
         }
     }
@@ -277,16 +300,6 @@ impl OmqConnection {
         let result = connection.send_command(command);
         // Only a connection that is not ready refuses a command, and then nobody is there to be told.
         let _ = self.after(result);
-    }
-}
-
-impl From<FrameError> for ZmtpError {
-    fn from(error: FrameError) -> Self {
-        let reason = match error {
-            FrameError::Flags(_) | FrameError::Length(_) => Reason::Protocol,
-            FrameError::TooLarge { .. } => Reason::Oversized,
-        };
-        Self::new(reason, error.to_string())
     }
 }
 
@@ -371,11 +384,20 @@ impl Zmtp for OmqConnection {
     }
 
     fn send_shared(&mut self, message: &SharedMessage) {
-        let is_plain = self.connection.as_ref().is_some_and(|connection| !connection.has_frame_transform());
         match message.plain() {
-            Some(bytes) if is_plain && self.socket_type != SocketType::XSub => self.out.push(bytes),
+            Some(bytes) if self.takes_encoded() => self.out.push(bytes),
             _ => self.send(message.frames()),
         }
+    }
+
+    fn takes_encoded(&self) -> bool {
+        // What an XSUB sends may have to become a command.
+        self.peer.is_some() && !self.is_encrypted && self.socket_type != SocketType::XSub
+    }
+
+    fn send_encoded(&mut self, messages: &Bytes) {
+        debug_assert!(self.takes_encoded(), "the peer expects something else than plain frames");
+        self.out.push(messages);
     }
 
     fn send_ping(&mut self) {
@@ -492,6 +514,20 @@ mod tests {
             assert_eq!(connection.poll_message().unwrap().unwrap(), [body]);
         }
         assert!(connection.poll_message().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_with_the_limits_that_were_configured() {
+        let mut connection = connection();
+        connection.handle_input(&handshake()).unwrap();
+        connection.handle_input(b"\x01\x01a\x02\x00\x00\x00\x00\x40\x00\x00\x00").unwrap();
+        let plain = connection.poll_message().unwrap_err();
+        let encrypted = connection.explain(&Error::MessageTooLarge { size: 5000, max: 77_777 });
+        for (error, size) in [(plain, "1073741825 bytes in 2 frames"), (encrypted, "5000 bytes")] {
+            assert_eq!(error.reason, Reason::Oversized);
+            let told = format!("{size}, where 2000 bytes and 512 frames are allowed");
+            assert!(error.explanation.ends_with(&told), "{error}");
+        }
     }
 
     #[test]

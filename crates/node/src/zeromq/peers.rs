@@ -83,8 +83,8 @@ impl PeerRecord {
         self.received.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_sent(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_sent(&self, messages: usize) {
+        self.sent.fetch_add(messages as u64, Ordering::Relaxed);
     }
 
     /// Messages that were read from it.

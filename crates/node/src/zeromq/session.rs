@@ -45,7 +45,7 @@ use crate::shards::Shards;
 /// not sent more and goes is noticed.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
-/// A message to the peer.
+/// A message to the peer, or several.
 pub(super) struct Outgoing {
     pub(super) message: Outbound,
     /// The subscription it delivers for, and the bytes of its messages.
@@ -74,8 +74,8 @@ pub(super) trait Service: Send {
     fn handle_written(&mut self, subscription: u64, bytes: usize);
     /// The peer does not take what is written, and more of it than may wait in the session.
     fn handle_full(&mut self) {}
-    /// A message was taken, and there is nobody to get it any more.
-    fn handle_unsent(&mut self) {}
+    /// Messages were taken, and there is nobody to get them any more.
+    fn handle_unsent(&mut self, _messages: usize) {}
     /// Nothing more is read of the peer: what is under way is to be finished and nothing to be begun.
     fn handle_stop(&mut self) {}
     /// Whether a peer that will send no more is gone, so that nothing more is written to it either.
@@ -181,7 +181,7 @@ pub(super) async fn run<S>(
         endpoint = options.endpoint.name, address, socket_type = peer.socket_type,
         user = principal.name(), routing_id = %peer.routing_id.escape_ascii(), "a ZeroMQ peer is connected"
     );
-    let service = service(&options, &peer, principal.clone());
+    let service = service(&options, &peer, principal.clone(), wire.zmtp.takes_encoded());
     let record = Arc::new(PeerRecord::new(
         options.side,
         from,
@@ -217,10 +217,16 @@ struct Guard {
 }
 
 /// What serves a peer.
-fn service(options: &SessionOptions, peer: &PeerProperties, principal: Principal) -> Box<dyn Service> {
+fn service(
+    options: &SessionOptions,
+    peer: &PeerProperties,
+    principal: Principal,
+    takes_encoded: bool,
+) -> Box<dyn Service> {
     let (limits, drops) = (options.endpoint.limits.clone(), options.drops.clone());
     if let Some(hub) = &options.hub {
-        return Box::new(Member::new(hub.clone(), options.side, peer, principal, limits, drops));
+        let (hub, side) = (hub.clone(), options.side);
+        return Box::new(Member::new(hub, side, peer, principal, takes_encoded, limits, drops));
     }
     let mailbox = Arc::new(Mailbox::default());
     let tie = options.shards.attach(mailbox.clone());
@@ -402,13 +408,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         while self.wire.zmtp.transmit_pending() < self.limits.send_queue_bytes
             && let Some(outgoing) = self.service.poll_transmit()
         {
+            let messages = outgoing.message.messages();
             if !self.writing {
-                self.service.handle_unsent();
+                self.service.handle_unsent(messages);
                 continue;
             }
-            self.guard.record.count_sent();
-            if self.options.endpoint.kind.is_source() {
-                self.options.point.show(Direction::Out, &self.guard.record, outgoing.message.frames());
+            self.guard.record.count_sent(messages);
+            if self.options.endpoint.kind.is_source()
+                && let Some(frames) = outgoing.message.frames()
+            {
+                self.options.point.show(Direction::Out, &self.guard.record, frames);
             }
             let end = self.wire.send(&outgoing.message);
             if let Some((subscription, bytes)) = outgoing.delivered {

@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 use swarmmq_broker::exchange::own;
 
 use super::chunks::{COPIED_BYTES_MAX, put_header};
+use super::packed::Packed;
 
-/// One message to several peers, encoded once for all of them that need no encryption.
+/// One message to several peers, encoded once for all of them that need no encryption. Of the smallest, each such peer has a
+/// copy instead.
 #[derive(Debug)]
 pub struct SharedMessage {
     frames: Vec<Bytes>,
-    bytes: usize,
     plain: Option<Bytes>,
 }
 
@@ -22,7 +23,7 @@ impl SharedMessage {
         let bytes = bytes_of(&frames);
         // A large one is not copied at all.
         if bytes >= COPIED_BYTES_MAX {
-            return Self { frames, bytes, plain: None };
+            return Self { frames, plain: None };
         }
         let mut out = BytesMut::with_capacity(bytes + 9 * frames.len());
         let mut ends = Vec::with_capacity(frames.len());
@@ -35,7 +36,7 @@ impl SharedMessage {
         // It may wait long for one that does not read, and must not keep alive all that was read with it.
         let frames =
             frames.iter().zip(ends).map(|(frame, end)| plain.slice(end - frame.len()..end)).collect();
-        Self { frames, bytes, plain: Some(plain) }
+        Self { frames, plain: Some(plain) }
     }
 
     /// Its frames.
@@ -51,13 +52,15 @@ impl SharedMessage {
     }
 }
 
-/// A message on its way to a peer.
+/// A message on its way to a peer, or several.
 #[derive(Debug)]
 pub(super) enum Outbound {
     /// It goes to this peer alone.
     Own(Vec<Bytes>),
     /// Others get it too.
     Shared(Arc<SharedMessage>),
+    /// Small ones that were encoded before.
+    Packed(Packed),
 }
 
 impl Outbound {
@@ -68,19 +71,20 @@ impl Outbound {
         }
     }
 
-    /// Its frames.
-    pub(super) fn frames(&self) -> &[Bytes] {
+    /// Its frames, if it was not encoded before.
+    pub(super) fn frames(&self) -> Option<&[Bytes]> {
         match self {
-            Self::Own(frames) => frames,
-            Self::Shared(message) => &message.frames,
+            Self::Own(frames) => Some(frames),
+            Self::Shared(message) => Some(&message.frames),
+            Self::Packed(_) => None,
         }
     }
 
-    /// Bytes of all frames.
-    pub(super) fn bytes(&self) -> usize {
+    /// How many messages it is.
+    pub(super) fn messages(&self) -> usize {
         match self {
-            Self::Own(frames) => bytes_of(frames),
-            Self::Shared(message) => message.bytes,
+            Self::Own(_) | Self::Shared(_) => 1,
+            Self::Packed(packed) => packed.messages,
         }
     }
 }

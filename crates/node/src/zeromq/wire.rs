@@ -119,11 +119,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
         let _ = timeout(FAREWELL, farewell).await;
     }
 
-    /// Queues a message and returns how many bytes will have been written when it has.
+    /// Queues messages and returns how many bytes will have been written when they have.
     pub(super) fn send(&mut self, message: &Outbound) -> u64 {
         match message {
             Outbound::Own(frames) => self.zmtp.send(frames),
             Outbound::Shared(message) => self.zmtp.send_shared(message),
+            Outbound::Packed(packed) => self.zmtp.send_encoded(&packed.bytes),
         }
         self.written + self.zmtp.transmit_pending() as u64
     }

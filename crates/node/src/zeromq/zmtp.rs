@@ -115,6 +115,12 @@ pub trait Zmtp: Send {
         self.send(message.frames());
     }
 
+    /// Whether messages may be queued encoded. After the handshake.
+    fn takes_encoded(&self) -> bool;
+
+    /// Queues messages that were encoded as the frames of ZMTP, if it [takes](Self::takes_encoded) those.
+    fn send_encoded(&mut self, messages: &Bytes);
+
     /// Queues a PING. After the handshake.
     fn send_ping(&mut self);
 

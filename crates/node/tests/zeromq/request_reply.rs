@@ -181,3 +181,24 @@ async fn what_waits_for_a_peer_whose_connection_breaks_is_counted() {
         }
     }
 }
+
+/// Small ones, which the node packs: it counts each of them all the same.
+#[tokio::test]
+async fn small_messages_are_counted_each_whether_they_are_sent_or_lost() {
+    const COUNT: u64 = 20_000;
+    let endpoint = proxy(100_000);
+    let worker = endpoint.back_peer("ROUTER", b"").await;
+    let mut client = endpoint.peer("DEALER").await;
+    let body = [b'x'; 1000];
+    let requests: Vec<u8> = (0..COUNT).flat_map(|_| crate::raw::message(&[b"", &body])).collect();
+    tokio::io::AsyncWriteExt::write_all(&mut client.stream, &requests).await.unwrap();
+    let of = |socket_type| endpoint.listening.peers.traffic().get(socket_type).copied().unwrap_or_default();
+    until("all is read", || of("DEALER").received == COUNT).await;
+    worker.stream.set_zero_linger().unwrap();
+    drop(worker);
+    until("it is gone", || of("ROUTER").peers == 0).await;
+    let (drops, sent) = (endpoint.listening.drops.snapshot(), of("ROUTER").sent);
+    let [(Reason::Unroutable, count)] = drops[..] else { panic!("{drops:?}") };
+    assert!(count > 0 && sent > 0, "{count} lost, {sent} sent");
+    assert_eq!(count + sent, COUNT);
+}

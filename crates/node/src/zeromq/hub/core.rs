@@ -1,18 +1,18 @@
 //! The exchange of an endpoint behind a lock, and what follows from each call into it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use swarmmq_broker::exchange::{
-    Exchange, Figure, Frames, PeerId, PeerInfo, Peers, Side, StorageEvent, StorageRequest,
+    Exchange, Figure, Frames, Intake, PeerId, PeerInfo, Peers, Side, StorageEvent, StorageRequest,
 };
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::outbox::{Outbox, Staged};
+use super::outbox::Outbox;
 use super::peers::{Connected, Peer};
 use crate::security::Principal;
 use crate::zeromq::drops::Drops;
@@ -74,14 +74,7 @@ pub(in crate::zeromq) enum Handled {
 
 impl Hub {
     pub(in crate::zeromq) fn new(endpoint: &str, exchange: Box<dyn Exchange>, drops: Drops) -> Self {
-        let peers = Connected {
-            endpoint: endpoint.into(),
-            peers: HashMap::default(),
-            drops,
-            touched: Vec::new(),
-            wake: Vec::new(),
-            crowded: false,
-        };
+        let peers = Connected::new(endpoint, drops);
         let state = State { exchange, peers, held: VecDeque::new(), next_peer: 1, due: None };
         Self {
             state: Mutex::new(state),
@@ -165,7 +158,7 @@ impl Hub {
             let id = PeerId(turn.state.next_peer);
             turn.state.next_peer += 1;
             let info = PeerInfo { side, socket_type, routing_id, user: principal.name().into() };
-            turn.state.peers.peers.insert(id, Peer { outbox, principal, staged: Staged::default() });
+            turn.state.peers.peers.insert(id, Peer::new(outbox, principal));
             turn.exchange(|exchange, now_ms, peers| exchange.attach(now_ms, id, &info, peers));
             id
         })
@@ -205,19 +198,16 @@ impl Hub {
             Ok(state) => state,
         };
         let (handled, left) = self.turn_with(state, HELD_EXAMINED, |turn| {
-            while let Some(frames) = inbox.pop_front() {
-                if !turn.state.exchange.accepts(peer, &turn.state.peers) {
-                    inbox.push_front(frames);
+            let State { exchange, peers, held, .. } = &mut *turn.state;
+            match exchange.handle_all(turn.now_ms, peer, inbox, peers) {
+                Intake::All => Handled::All,
+                Intake::Crowded => Handled::Crowded,
+                Intake::Refused => {
                     outbox.set_accepts(false);
-                    turn.state.held.push_back(peer);
-                    return Handled::Held;
-                }
-                turn.exchange(|exchange, now_ms, peers| exchange.handle(now_ms, peer, frames, peers));
-                if std::mem::take(&mut turn.state.peers.crowded) {
-                    return Handled::Crowded;
+                    held.push_back(peer);
+                    Handled::Held
                 }
             }
-            Handled::All
         });
         if left {
             self.changed.notify_one();

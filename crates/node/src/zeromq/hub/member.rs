@@ -50,10 +50,12 @@ impl Member {
         side: Side,
         peer: &PeerProperties,
         principal: Principal,
+        takes_encoded: bool,
         limits: Limits,
         drops: Drops,
     ) -> Self {
-        let outbox = Arc::new(Outbox::new(limits.peer_queue_messages_max, limits.send_queue_bytes));
+        let (messages_max, bytes_max) = (limits.peer_queue_messages_max, limits.send_queue_bytes);
+        let outbox = Arc::new(Outbox::new(messages_max, bytes_max, takes_encoded));
         let id = hub.attach(side, peer.socket_type, peer.routing_id.clone(), principal, outbox.clone());
         Self {
             hub,
@@ -96,7 +98,8 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.count_unsent(self.out.len() + self.outbox.len());
+        let taken: usize = self.out.iter().map(Outbound::messages).sum();
+        self.count_unsent(taken + self.outbox.len());
         self.hub.detach(self.id);
     }
 }
@@ -147,8 +150,8 @@ impl Service for Member {
         self.outbox.set_behind();
     }
 
-    fn handle_unsent(&mut self) {
-        self.count_unsent(1);
+    fn handle_unsent(&mut self, messages: usize) {
+        self.count_unsent(messages);
     }
 
     fn handle_rights(&mut self, principal: &Principal) {

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::BytesMut;
 use swarmmq_broker::exchange::Room;
 
+use crate::zeromq::packed::{PACKED_QUEUE_BYTES_MAX, Packing, Spare};
 use crate::zeromq::shared::Outbound;
 use crate::zeromq::wakeup::Wakeup;
 
@@ -22,6 +24,8 @@ pub(in crate::zeromq) struct Outbox {
     is_crowded: AtomicBool,
     messages_max: usize,
     bytes_max: usize,
+    /// Whether small messages may be encoded for the session.
+    takes_encoded: bool,
     /// Whether messages of the peer may be handed to the exchange: false from when it refused one.
     accepts: AtomicBool,
     wakeup: Arc<Wakeup>,
@@ -39,14 +43,34 @@ struct Queue {
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     messages: VecDeque<Outbound>,
+    /// What comes after them.
+    packing: Packing,
+    /// How many messages these are, and the bytes of their frames.
+    count: usize,
     bytes: usize,
     close: Option<String>,
 }
 
 impl Staged {
-    pub(super) fn push(&mut self, message: Outbound) {
-        self.bytes += message.bytes();
+    /// Adds a message whose frames have so many bytes.
+    pub(super) fn push(&mut self, message: Outbound, bytes: usize, spare: &mut Spare) {
+        self.count += 1;
+        self.bytes += bytes;
+        self.unpack(spare);
         self.messages.push_back(message);
+    }
+
+    /// Adds a message whose frames have so many bytes to those that are packed.
+    pub(super) fn pack(&mut self, bytes: usize, spare: &mut Spare, put: impl FnOnce(&mut BytesMut)) {
+        self.count += 1;
+        self.bytes += bytes;
+        if self.packing.add(spare, put) {
+            self.unpack(spare);
+        }
+    }
+
+    fn unpack(&mut self, spare: &mut Spare) {
+        self.messages.extend(self.packing.finish(spare).map(Outbound::Packed));
     }
 
     /// Ends the session when its messages are written.
@@ -55,12 +79,13 @@ impl Staged {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.close.is_none()
+        self.messages.is_empty() && self.packing.is_empty() && self.close.is_none()
     }
 }
 
 impl Outbox {
-    pub(in crate::zeromq) fn new(messages_max: usize, bytes_max: usize) -> Self {
+    /// A queue with limits. Small messages come out encoded if the session `takes_encoded` ones.
+    pub(in crate::zeromq) fn new(messages_max: usize, bytes_max: usize, takes_encoded: bool) -> Self {
         Self {
             queue: Mutex::default(),
             messages: AtomicUsize::new(0),
@@ -69,6 +94,7 @@ impl Outbox {
             is_crowded: AtomicBool::new(false),
             messages_max,
             bytes_max,
+            takes_encoded,
             accepts: AtomicBool::new(true),
             wakeup: Arc::default(),
         }
@@ -82,15 +108,22 @@ impl Outbox {
         &self.wakeup
     }
 
+    /// Whether a message of so many bytes is to be packed, where messages up to `bytes_max` are.
+    pub(super) fn packs(&self, staged: &Staged, bytes: usize, bytes_max: usize) -> bool {
+        let held = || self.bytes.load(Ordering::Relaxed) + staged.bytes;
+        self.takes_encoded && bytes <= bytes_max && held() < PACKED_QUEUE_BYTES_MAX
+    }
+
     /// Takes over what was staged. True if the session is to be woken.
-    pub(super) fn append(&self, staged: &mut Staged) -> bool {
+    pub(super) fn append(&self, staged: &mut Staged, spare: &mut Spare) -> bool {
+        staged.unpack(spare);
         let mut queue = self.queue();
         let was_empty = queue.messages.is_empty();
         if self.is_behind.load(Ordering::Relaxed) {
             // They will wait, and must not keep alive all that was read with them.
             staged.messages.iter_mut().for_each(Outbound::detach);
         }
-        self.messages.fetch_add(staged.messages.len(), Ordering::Relaxed);
+        self.messages.fetch_add(std::mem::take(&mut staged.count), Ordering::Relaxed);
         self.bytes.fetch_add(std::mem::take(&mut staged.bytes), Ordering::Relaxed);
         if was_empty {
             std::mem::swap(&mut queue.messages, &mut staged.messages);
@@ -117,7 +150,7 @@ impl Outbox {
     }
 
     fn room_now(&self, staged: &Staged) -> Room {
-        let held = self.messages.load(Ordering::Relaxed) + staged.messages.len();
+        let held = self.messages.load(Ordering::Relaxed) + staged.count;
         // A message larger than the queue goes through it alone.
         let bytes = match held {
             0 => usize::MAX,
@@ -129,7 +162,7 @@ impl Outbox {
     /// Whether it has become three quarters full, with what is staged for it, for the first time since it was emptied: who
     /// fills it is to let the session run.
     pub(super) fn crowds(&self, staged: &Staged) -> bool {
-        let messages = self.messages.load(Ordering::Relaxed) + staged.messages.len();
+        let messages = self.messages.load(Ordering::Relaxed) + staged.count;
         let bytes = self.bytes.load(Ordering::Relaxed) + staged.bytes;
         let is_crowded = messages > self.messages_max / 4 * 3 || bytes > self.bytes_max / 4 * 3;
         is_crowded && !self.is_crowded.swap(true, Ordering::Relaxed)
@@ -162,8 +195,9 @@ impl Outbox {
         std::mem::take(&mut queue.was_full)
     }
 
+    /// How many messages it holds.
     pub(super) fn len(&self) -> usize {
-        self.queue().messages.len()
+        self.queue().messages.iter().map(Outbound::messages).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {

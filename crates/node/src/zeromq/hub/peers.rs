@@ -1,28 +1,36 @@
 //! The peers of a hub, as its exchange sees them.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use swarmmq_broker::exchange::{Drop as DropReason, Frames, PeerId, Peers, Room, Verb};
 
 use super::outbox::{Outbox, Staged};
 use crate::security::Principal;
+use crate::zeromq::chunks::put_message;
 use crate::zeromq::drops::{Drops, Reason};
-use crate::zeromq::shared::{Outbound, SharedMessage};
+use crate::zeromq::packed::{FANNED_BYTES_MAX, PACKED_BYTES_MAX, Spare};
+use crate::zeromq::shared::{Outbound, SharedMessage, bytes_of};
 use crate::zeromq::wakeup::Wakeup;
 
 /// The peers as the exchange sees them.
 pub(super) struct Connected {
-    pub(super) endpoint: Arc<str>,
+    endpoint: Arc<str>,
     pub(super) peers: HashMap<PeerId, Peer, BuildHasherDefault<IdHasher>>,
-    pub(super) drops: Drops,
+    drops: Drops,
     /// Peers for which something is staged.
-    pub(super) touched: Vec<PeerId>,
+    touched: Vec<PeerId>,
     /// Sessions to be woken when the lock is free.
     pub(super) wake: Vec<Arc<Wakeup>>,
     /// The queue of some peer has become crowded.
-    pub(super) crowded: bool,
+    crowded: bool,
+    /// Memory for small messages.
+    spare: Spare,
+    /// A message to several peers.
+    encoded: BytesMut,
 }
 
 /// Spreads the ids of peers, which the hub gives and nobody can choose: several are looked up for each message.
@@ -47,16 +55,37 @@ impl Hasher for IdHasher {
 pub(super) struct Peer {
     pub(super) outbox: Arc<Outbox>,
     pub(super) principal: Principal,
-    pub(super) staged: Staged,
+    staged: Staged,
+}
+
+impl Peer {
+    pub(super) fn new(outbox: Arc<Outbox>, principal: Principal) -> Self {
+        Self { outbox, principal, staged: Staged::default() }
+    }
 }
 
 impl Connected {
-    fn push(&mut self, peer: PeerId, message: Outbound) {
+    /// The peers of an endpoint: none.
+    pub(super) fn new(endpoint: &str, drops: Drops) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            peers: HashMap::default(),
+            drops,
+            touched: Vec::new(),
+            wake: Vec::new(),
+            crowded: false,
+            spare: Spare::default(),
+            encoded: BytesMut::new(),
+        }
+    }
+
+    /// Stages a message, which `add` does.
+    fn stage(&mut self, peer: PeerId, add: impl FnOnce(&Outbox, &mut Staged, &mut Spare)) {
         let Some(Peer { outbox, staged, .. }) = self.peers.get_mut(&peer) else { return };
         if staged.is_empty() {
             self.touched.push(peer);
         }
-        staged.push(message);
+        add(outbox, staged, &mut self.spare);
         self.crowded |= outbox.crowds(staged);
     }
 
@@ -64,7 +93,7 @@ impl Connected {
     pub(super) fn flush(&mut self) {
         for peer in self.touched.drain(..) {
             if let Some(Peer { outbox, staged, .. }) = self.peers.get_mut(&peer)
-                && outbox.append(staged)
+                && outbox.append(staged, &mut self.spare)
             {
                 self.wake.push(outbox.wakeup().clone());
             }
@@ -80,17 +109,33 @@ impl Connected {
 
 impl Peers for Connected {
     fn send(&mut self, peer: PeerId, frames: Frames) {
-        self.push(peer, Outbound::Own(frames));
+        let bytes = bytes_of(&frames);
+        self.stage(peer, |outbox, staged, spare| match outbox.packs(staged, bytes, PACKED_BYTES_MAX) {
+            true => staged.pack(bytes, spare, |out| put_message(out, &frames)),
+            false => staged.push(Outbound::Own(frames), bytes, spare),
+        });
     }
 
     fn send_all(&mut self, peers: &[PeerId], frames: Frames) {
         if let [peer] = peers {
             return self.send(*peer, frames);
         }
-        let message = Arc::new(SharedMessage::new(frames));
+        let bytes = bytes_of(&frames);
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        let shared = LazyCell::new(|| Arc::new(SharedMessage::new(frames.clone())));
         for peer in peers {
-            self.push(*peer, Outbound::Shared(message.clone()));
+            self.stage(*peer, |outbox, staged, spare| {
+                if !outbox.packs(staged, bytes, FANNED_BYTES_MAX) {
+                    return staged.push(Outbound::Shared(shared.clone()), bytes, spare);
+                }
+                if encoded.is_empty() {
+                    put_message(&mut encoded, &frames);
+                }
+                staged.pack(bytes, spare, |out| out.extend_from_slice(&encoded));
+            });
         }
+        self.encoded = encoded;
     }
 
     fn room(&self, peer: PeerId) -> Room {
@@ -116,6 +161,10 @@ impl Peers for Connected {
     fn dropped(&mut self, peer: PeerId, reason: DropReason) {
         let user = self.peers.get(&peer).map(|peer| peer.principal.name());
         self.drops.count_message(reason.into(), user);
+    }
+
+    fn take_crowded(&mut self) -> bool {
+        std::mem::take(&mut self.crowded)
     }
 
     fn disconnect(&mut self, peer: PeerId, explanation: &str) {

@@ -51,7 +51,7 @@ async fn publish(
     limits: &Limits,
     stop: &CancellationToken,
 ) {
-    let outbox = Arc::new(Outbox::new(limits.peer_queue_messages_max, limits.send_queue_bytes));
+    let outbox = Arc::new(Outbox::new(limits.peer_queue_messages_max, limits.send_queue_bytes, false));
     let wakeup = outbox.wakeup().clone();
     let everything = Principal::unrestricted("tap", Method::Open);
     let publisher = hub.attach(Side::Front, "PUB", Bytes::new(), everything, outbox.clone());
