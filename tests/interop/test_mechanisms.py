@@ -165,6 +165,32 @@ def test_pub_sub(node_with, mechanism):
     mechanism.refuses_strangers(node, "feed", zmq.PUB)
 
 
+def test_subscribers_with_and_without_encryption_get_the_same(context, node_with, tmp_path):
+    plain, curve = (Mechanism(name, context, tmp_path) for name in ("null", "curve"))
+    keys = curve.endpoint(backend=True) | {"mechanisms": ["null", "curve"]}
+    rules = [{"who": who, "topics": "*", "allow": ["publish", "subscribe"]} for who in ("anybody", "worker")]
+    node = node_with(("feed", "pub-sub", keys), more=curve.security(*rules))
+    publisher = plain.socket(zmq.PUB, node.front["feed"], "anybody")
+    subscribers = [
+        one.socket(zmq.SUB, node.back["feed"], "worker", subscribe=b"") for one in (curve, plain, curve, plain)
+    ]
+
+    def heard():
+        publisher.send(b"begin")
+        return all(subscriber.poll(5) for subscriber in subscribers)
+
+    until("all subscribers hear", heard)
+    sent = [[b"%d" % nth, b"x" * size] for nth, size in enumerate((0, 1, 50, 200, 1000, 2000, 100_000) * 20)]
+    for message in sent:
+        publisher.send_multipart(message)
+    for subscriber in subscribers:
+        got = []
+        while len(got) < len(sent):
+            message = subscriber.recv_multipart()
+            got += [message] if message != [b"begin"] else []
+        assert got == sent
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_service(node_with, mechanism, version):
     node = node_with(

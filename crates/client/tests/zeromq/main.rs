@@ -6,6 +6,7 @@
     reason = "in a test program a broken expectation is a failure"
 )]
 
+mod node;
 mod peer;
 mod requests;
 mod servers;
