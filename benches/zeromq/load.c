@@ -180,6 +180,8 @@ static int order(const void *left, const void *right) {
 /* One request at a time, for as long as `seconds`. */
 static void round_trips(double seconds) {
     void *socket = open_socket(ZMQ_REQ, front);
+    int patience = 10000; /* a machine that stalls is no lost reply */
+    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience, sizeof patience);
     char *body = calloc(1, (size_t)size);
     uint32_t *samples = malloc(SAMPLES_MAX * sizeof *samples);
     size_t count = 0;
