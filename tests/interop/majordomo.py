@@ -128,6 +128,13 @@ class Client:
         self.service = service
         return self
 
+    def part(self):
+        """The body of a PARTIAL."""
+        assert self.version == 2 and self.socket.poll(30_000)
+        frames = self.socket.recv_multipart()
+        assert frames[:3] == [b"MDPC02", b"\x02", self.service]
+        return frames[3:]
+
     def answer(self, seconds=30.0):
         """Parts, and then the final reply; nothing in that time is none."""
         parts = []
