@@ -38,17 +38,22 @@ impl Chunks {
         }
     }
 
-    /// Appends bytes.
+    /// Appends bytes, which are copied if they are few.
     pub(super) fn push(&mut self, bytes: &Bytes) {
-        self.pending += bytes.len();
         if bytes.len() < COPIED_BYTES_MAX {
-            self.open.put_slice(bytes);
-            if self.open.len() >= BLOCK_BYTES {
-                self.close();
-            }
-        } else {
+            return self.copy(bytes);
+        }
+        self.pending += bytes.len();
+        self.close();
+        self.closed.push_back(bytes.clone());
+    }
+
+    /// Appends a copy of a few bytes.
+    pub(super) fn copy(&mut self, bytes: &[u8]) {
+        self.pending += bytes.len();
+        self.open.put_slice(bytes);
+        if self.open.len() >= BLOCK_BYTES {
             self.close();
-            self.closed.push_back(bytes.clone());
         }
     }
 

@@ -32,6 +32,15 @@ pub(super) enum Traffic {
     Command(Header, Bytes),
 }
 
+/// A frame for those who know better what it says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// As it was read: its header and, next to it, its body.
+    Whole(Bytes),
+    /// A large one, whose body was collected apart.
+    Apart(Header, Bytes),
+}
+
 /// Why nothing more can be read of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
@@ -83,6 +92,14 @@ impl Header {
             *flags |= FLAG_COMMAND;
         }
     }
+}
+
+/// A frame that was cut off the front of the block, or collected.
+struct Cut {
+    header: Header,
+    has_header: bool,
+    /// The body, after the header if it has that.
+    bytes: Bytes,
 }
 
 /// A frame that is collected apart.
@@ -181,7 +198,7 @@ impl FrameDecoder {
     /// # Errors
     /// [`FrameError`], as soon as it can be seen. Nothing more comes out then.
     pub(super) fn poll(&mut self) -> Result<Option<Traffic>, FrameError> {
-        while let Some((header, body)) = self.next_frame()? {
+        while let Some(Cut { header, bytes: body, .. }) = self.next_frame(false)? {
             if header.is_command {
                 // What stands between the frames of a message is kept alive by them, as it was read with them.
                 if !self.frames.is_empty() {
@@ -199,47 +216,56 @@ impl FrameDecoder {
         Ok(None)
     }
 
-    /// The next frame, if it is all there: for those who know better what it says.
+    /// The next frame, if it is all there.
     ///
     /// # Errors
     /// As of [`poll`](Self::poll). The limit is that of each frame.
-    pub(super) fn poll_frame(&mut self) -> Result<Option<(Header, Bytes)>, FrameError> {
-        self.next_frame()
+    pub(super) fn poll_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        let cut = self.next_frame(true)?;
+        Ok(cut.map(|Cut { header, has_header, bytes }| match has_header {
+            true => Frame::Whole(bytes),
+            false => Frame::Apart(header, bytes),
+        }))
     }
 
-    fn next_frame(&mut self) -> Result<Option<(Header, Bytes)>, FrameError> {
+    /// With its header only if the body is next to it.
+    fn next_frame(&mut self, with_header: bool) -> Result<Option<Cut>, FrameError> {
         if self.is_starved {
             return Ok(None);
         }
         if let Some((header, body)) = self.whole.take() {
-            return Ok(Some((header, body)));
+            return Ok(Some(Cut { header, has_header: false, bytes: body }));
         }
         if self.block.is_empty()
             && let Some(apart) = &self.apart
         {
             // It was begun when less was known of what is before it.
             self.check(apart.header)?;
-            return self.starve();
+            return self.starve(with_header);
         }
         let Some((header, header_bytes)) = Header::read(&self.block)? else {
-            return self.starve();
+            return self.starve(with_header);
         };
         self.check(header)?;
         let there = self.block.len() - header_bytes;
         if there >= header.length {
-            self.block.advance(header_bytes);
-            let body = if header.length == 0 { Bytes::new() } else { self.block.split_to(header.length) };
-            return Ok(Some((header, body)));
+            let mut length = header.length;
+            match with_header {
+                true => length += header_bytes,
+                false => self.block.advance(header_bytes),
+            }
+            let bytes = if length == 0 { Bytes::new() } else { self.block.split_to(length) };
+            return Ok(Some(Cut { header, has_header: with_header, bytes }));
         }
         if self.later.is_empty() && header.length >= BODY_BYTES_MIN {
             let block = std::mem::take(&mut self.block);
             self.take(&[], &block);
         }
-        self.starve()
+        self.starve(with_header)
     }
 
     /// Goes on with what was read later, if there is some.
-    fn starve(&mut self) -> Result<Option<(Header, Bytes)>, FrameError> {
+    fn starve(&mut self, with_header: bool) -> Result<Option<Cut>, FrameError> {
         if self.later.is_empty() {
             self.is_starved = true;
             return Ok(None);
@@ -250,7 +276,7 @@ impl FrameDecoder {
         self.block = Bytes::new();
         self.is_starved = true;
         self.push(&joined);
-        self.next_frame()
+        self.next_frame(with_header)
     }
 
     /// Whether there may be such a frame now.
@@ -380,7 +406,36 @@ mod tests {
             out.resize(out.len() + length, 0);
             let mut decoder = FrameDecoder::new(SIZE_MAX);
             decoder.push(&out);
-            prop_assert_eq!(decoder.poll_frame().unwrap().map(|(header, _)| header), Some(header));
+            prop_assert_eq!(decoder.poll_frame().unwrap(), Some(Frame::Whole(out.freeze())));
+        }
+
+        #[test]
+        fn frames_that_are_not_looked_into_are_what_was_read(
+            sizes in proptest::collection::vec(0..2000_usize, 1..8),
+            reads in proptest::collection::vec(1..900_usize, 1..10),
+        ) {
+            let mut wire = BytesMut::new();
+            for size in &sizes {
+                put_header(&mut wire, *size, size % 2 == 0);
+                wire.resize(wire.len() + size, *size as u8);
+            }
+            let (mut decoder, mut out) = (FrameDecoder::new(SIZE_MAX), BytesMut::new());
+            let (mut rest, mut reads) = (&wire[..], reads.iter().cycle());
+            while !rest.is_empty() {
+                let (read, left) = rest.split_at(rest.len().min(*reads.next().unwrap()));
+                rest = left;
+                decoder.push(read);
+                while let Some(frame) = decoder.poll_frame().unwrap() {
+                    match frame {
+                        Frame::Whole(bytes) => out.extend_from_slice(&bytes),
+                        Frame::Apart(header, body) => {
+                            header.put(&mut out);
+                            out.extend_from_slice(&body);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(out, wire);
         }
     }
 

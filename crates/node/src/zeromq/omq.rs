@@ -22,8 +22,8 @@ use omq_proto::{Error, Message, SocketType};
 use swarmmq_broker::exchange::Frames;
 use swarmmq_protocol::limits::HANDSHAKE_BYTES_MAX;
 
-use super::chunks::Chunks;
-use super::decoder::{FRAME_SLOT_BYTES, FrameDecoder, FrameError, Header, Traffic};
+use super::chunks::{COPIED_BYTES_MAX, Chunks};
+use super::decoder::{FRAME_SLOT_BYTES, Frame, FrameDecoder, FrameError, Header, Traffic};
 use super::drops::Reason;
 use super::mechanisms::Mechanisms;
 use super::shared::SharedMessage;
@@ -196,11 +196,17 @@ impl OmqConnection {
                 _ => {}
             }
         }
-        if connection.has_pending_transmit() {
-            let bytes = connection.poll_transmit();
-            connection.advance_transmit(bytes.len());
-            self.out.push(&bytes);
+        let pending = connection.pending_transmit_size();
+        if pending < COPIED_BYTES_MAX {
+            for slice in connection.transmit_chunks() {
+                self.out.copy(&slice);
+            }
+        } else {
+            for chunk in connection.clone_transmit_chunks() {
+                self.out.push(&chunk);
+            }
         }
+        connection.advance_transmit(pending);
         result.map_err(|error| self.explain(&error))
     }
 
@@ -272,9 +278,14 @@ impl OmqConnection {
                 self.has_heard = true;
                 return Ok(Some((0..message.len()).filter_map(|part| message.part_bytes(part)).collect()));
             }
-            let next = self.decoder.poll_frame().map_err(|error| self.explain_frame(&error))?;
-            let Some((header, body)) = next else { return Ok(None) };
-            self.feed_frame(header, body)?;
+            match self.decoder.poll_frame().map_err(|error| self.explain_frame(&error))? {
+                None => return Ok(None),
+                Some(Frame::Whole(bytes)) => {
+                    self.has_heard = false;
+                    self.feed(bytes)?;
+                }
+                Some(Frame::Apart(header, body)) => self.feed_frame(header, body)?,
+            }
         }
     }
 

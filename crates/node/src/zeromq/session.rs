@@ -45,6 +45,10 @@ use crate::shards::Shards;
 /// not sent more and goes is noticed.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
+/// From so many bytes on, what waits to be written is written before more is taken: the peer need not wait until megabytes are
+/// encrypted, and what was just encrypted is still in the processor's cache.
+const WRITE_BYTES: usize = 128 * 1024;
+
 /// A message to the peer, or several.
 pub(super) struct Outgoing {
     pub(super) message: Outbound,
@@ -332,7 +336,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             }
             let left = self.hand_over();
             self.service.handle_round(now);
-            self.take_answers();
+            let wrote = self.take_answers().await;
             if self.reading
                 && let Some(error) = self.service.poll_close()
             {
@@ -344,6 +348,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             }
             // There is room again for what was left lying, and nobody else may ever wake the session for it.
             if left && self.service.wants_input() {
+                continue;
+            }
+            // What follows from it is not to wait until the peer does something.
+            if wrote {
                 continue;
             }
             if self.is_over(now) {
@@ -403,8 +411,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         !self.is_cut_off
     }
 
-    /// Takes the answers that are there, as long as there is room for them.
-    fn take_answers(&mut self) {
+    /// Takes the answers that are there, as long as there is room for them. Says whether it also came to writing.
+    async fn take_answers(&mut self) -> bool {
+        let (mut wrote, mut may_write) = (false, true);
         while self.wire.zmtp.transmit_pending() < self.limits.send_queue_bytes
             && let Some(outgoing) = self.service.poll_transmit()
         {
@@ -423,10 +432,22 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             if let Some((subscription, bytes)) = outgoing.delivered {
                 self.deliveries.push_back((end, subscription, bytes));
             }
+            if may_write && self.wire.zmtp.transmit_pending() >= WRITE_BYTES {
+                may_write = self.write_now().await;
+                wrote |= may_write;
+            }
         }
         if self.wire.zmtp.transmit_pending() >= self.limits.send_queue_bytes {
             self.service.handle_full();
         }
+        wrote
+    }
+
+    /// Writes what the peer takes at once. Says whether that came to anything: to bytes that it took, or to its being gone.
+    async fn write_now(&mut self) -> bool {
+        let Some(result) = self.wire.write_now().await else { return false };
+        self.handle_moved(result.map(|()| Moved::Wrote));
+        true
     }
 
     /// Users, keys or permissions have changed: the peer has its new rights, or is to go. What it asked for before, and the

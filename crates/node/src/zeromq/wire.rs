@@ -58,6 +58,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
         .await
     }
 
+    /// Writes what the kernel takes at once; nothing, if it takes none now.
+    pub(super) async fn write_now(&mut self) -> Option<io::Result<()>> {
+        poll_fn(|context| match self.poll_write(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let filled = self.zmtp.transmit(&mut slices);
@@ -127,5 +136,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
             Outbound::Packed(packed) => self.zmtp.send_encoded(&packed.bytes),
         }
         self.written + self.zmtp.transmit_pending() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::mechanisms::Mechanisms;
+    use super::super::omq::OmqConnection;
+    use super::super::zmtp::SocketKind;
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+
+    #[tokio::test]
+    async fn what_is_not_taken_at_once_waits() {
+        let mechanisms = Mechanisms::new(Arc::default(), Arc::new(|_| None));
+        let connection = OmqConnection::new(SocketKind::Router, mechanisms, 2000, 8);
+        let greeting = connection.transmit_pending();
+        let (ours, mut theirs) = tokio::io::duplex(5);
+        let mut wire = Wire::new(ours, Box::new(connection), Drops::new("test", &Metrics::new(0)));
+
+        assert!(matches!(wire.write_now().await, Some(Ok(()))));
+        assert!(wire.write_now().await.is_none(), "its five bytes are full");
+        assert_eq!((wire.written, wire.zmtp.transmit_pending()), (5, greeting - 5));
+
+        let mut taken = [0; 5];
+        theirs.read_exact(&mut taken).await.unwrap();
+        assert_eq!(taken, [0xFF, 0, 0, 0, 0]);
+        assert!(matches!(wire.write_now().await, Some(Ok(()))));
+        drop(theirs);
+        assert!(matches!(wire.write_now().await, Some(Err(_))));
     }
 }
