@@ -11,6 +11,7 @@
 //! | `root` | `lib.rs` and `mod.rs` hold no logic |
 //! | `sleep`, `ignored`, `unfinished` | tests wait for conditions, run, and what is called is written |
 //! | `lints` | every package takes the workspace's lints |
+//! | `patched` | what takes the place of a crate of the registry is what is built |
 //! | `outside` | no machine's path, registry's host or tool's name |
 //!
 //! Each rule's tests show it fire.
@@ -21,6 +22,7 @@ mod length;
 mod lints;
 mod names;
 mod outside;
+mod patched;
 mod purity;
 mod roots;
 mod run;

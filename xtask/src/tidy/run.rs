@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use super::{
     arrows,
     finding::{Finding, Severity},
-    length, lints, names, outside, purity, roots,
+    length, lints, names, outside, patched, purity, roots,
     source::{self, Source},
     unfinished,
 };
@@ -13,13 +13,14 @@ use crate::{failure::Failure, json::Json, terminal::Paint};
 
 type Rule = fn(&[Source]) -> Vec<Finding>;
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     names::check,
     length::check,
     purity::check,
     roots::check,
     unfinished::check,
     lints::check,
+    patched::check,
     outside::check,
 ];
 

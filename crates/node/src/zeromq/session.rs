@@ -45,7 +45,7 @@ use crate::shards::Shards;
 /// not sent more and goes is noticed.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
-/// From so many bytes on, what waits to be written is written before more is taken: the peer need not wait until megabytes are
+/// After so many bytes of messages, they are written before more are taken: the peer need not wait until megabytes of them are
 /// encrypted, and what was just encrypted is still in the processor's cache.
 const WRITE_BYTES: usize = 128 * 1024;
 
@@ -411,9 +411,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
         !self.is_cut_off
     }
 
-    /// Takes the answers that are there, as long as there is room for them. Says whether it also came to writing.
+    /// Takes the answers that are there, as long as there is room for them. Says whether it came to writing, and there may be more.
     async fn take_answers(&mut self) -> bool {
-        let (mut wrote, mut may_write) = (false, true);
+        let before = self.wire.zmtp.transmit_pending();
+        let mut may_write = true;
         while self.wire.zmtp.transmit_pending() < self.limits.send_queue_bytes
             && let Some(outgoing) = self.service.poll_transmit()
         {
@@ -432,15 +433,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Session<'a, S> {
             if let Some((subscription, bytes)) = outgoing.delivered {
                 self.deliveries.push_back((end, subscription, bytes));
             }
-            if may_write && self.wire.zmtp.transmit_pending() >= WRITE_BYTES {
-                may_write = self.write_now().await;
-                wrote |= may_write;
+            if may_write && self.wire.zmtp.transmit_pending() >= before + WRITE_BYTES {
+                if self.write_now().await {
+                    return true;
+                }
+                may_write = false;
             }
         }
         if self.wire.zmtp.transmit_pending() >= self.limits.send_queue_bytes {
             self.service.handle_full();
         }
-        wrote
+        false
     }
 
     /// Writes what the peer takes at once. Says whether that came to anything: to bytes that it took, or to its being gone.
