@@ -1,6 +1,7 @@
 //! The messages of a destination: what is stored, in every order that is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::log::page::{Extra, PAGE_SEQUENCES, Page, RANK_DEFAULT, Stored, bits_from};
@@ -282,7 +283,8 @@ impl Log {
 
     /// Messages with a delay of their own that ends behind `now_ms`.
     pub(crate) fn delayed_behind(&self, now_ms: u64) -> impl Iterator<Item = u64> + '_ {
-        self.delayed.range((now_ms.saturating_add(1), 0)..).map(|(_, sequence)| *sequence)
+        let behind = (Bound::Excluded((now_ms, u64::MAX)), Bound::Unbounded);
+        self.delayed.range(behind).map(|(_, sequence)| *sequence)
     }
 
     /// Forgets the delays that have ended: at most `budget` of them.
@@ -377,6 +379,18 @@ mod tests {
         }
         assert_eq!((log.messages(), log.pages()), (100, 100));
         assert!(log.pages.values().all(|page| page.iter().count() == 1));
+    }
+
+    #[test]
+    fn a_delay_ends_when_its_time_comes_also_at_the_end_of_time() {
+        for available_ms in [1, 1000, u64::MAX] {
+            let mut log = Log::default();
+            let sequence = log.append(Incoming { available_ms, ..incoming(RANK_DEFAULT, None, 0) });
+            assert_eq!(log.delayed_behind(available_ms - 1).collect::<Vec<_>>(), [sequence]);
+            assert_eq!(log.delayed_behind(available_ms).count(), 0);
+            log.tidy_delays(available_ms, 1);
+            assert_eq!(log.delayed_behind(0).count(), 0);
+        }
     }
 
     proptest! {
