@@ -47,7 +47,7 @@ const READ_AHEAD_BYTES: usize = 64 * 1024;
 
 /// After so many bytes of messages, they are written before more are taken: the peer need not wait until megabytes of them are
 /// encrypted, and what was just encrypted is still in the processor's cache.
-const WRITE_BYTES: usize = 128 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// A message to the peer, or several.
 pub(super) struct Outgoing {
